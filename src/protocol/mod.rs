@@ -1,0 +1,11 @@
+//! What Mercure is: topics, matchers, updates, publications and the bytes of an event.
+//!
+//! Pure: no runtime, files, clock, threads or randomness; what is needed of them is an argument.
+//! The sentences of the specification are cited as `draft-08 #anchor` beside the code that
+//! implements them.
+
+pub mod frame;
+pub mod id;
+pub mod matcher;
+pub mod topic;
+pub mod update;

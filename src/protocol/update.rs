@@ -1,0 +1,86 @@
+//! Updates: what publishers send and subscribers receive.
+
+use std::fmt;
+
+use super::{
+    frame::{Frame, FrameDraft},
+    id::GENERATED_ID_LEN,
+    topic::Topic,
+};
+
+/// A place in the one hub-wide order of updates. The first update has place 1; `Position::START`
+/// is before all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub u64);
+
+impl Position {
+    pub const START: Position = Position(0);
+
+    pub fn next(self) -> Position {
+        Position(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An update on its way to the log: all that is known before it has its place.
+#[derive(Debug)]
+pub struct Draft {
+    pub frame: FrameDraft,
+    /// The canonical topic first; at least one.
+    pub topics: Box<[Topic]>,
+    pub private: bool,
+}
+
+impl Draft {
+    /// Bytes that the draft holds; what the limits on waiting publications count.
+    pub fn footprint(&self) -> usize {
+        footprint(self.frame.len(), &self.topics)
+    }
+
+    /// The update that this draft becomes at its place. `generated_id` is used where the
+    /// publisher gave none.
+    pub fn place(self, position: Position, generated_id: &[u8; GENERATED_ID_LEN]) -> Update {
+        let id_is_generated = self.frame.wants_id();
+        Update {
+            position,
+            frame: self.frame.finish(generated_id),
+            topics: self.topics,
+            private: self.private,
+            id_is_generated,
+        }
+    }
+}
+
+/// An update that has its place in the order.
+#[derive(Debug)]
+pub struct Update {
+    pub position: Position,
+    pub frame: Frame,
+    pub topics: Box<[Topic]>,
+    pub private: bool,
+    /// The hub gave the id: it resolves to `position` without an index.
+    pub id_is_generated: bool,
+}
+
+impl Update {
+    pub fn id(&self) -> &str {
+        self.frame.id()
+    }
+
+    /// Bytes that the update holds in memory; what every limit on kept updates counts.
+    pub fn footprint(&self) -> usize {
+        footprint(self.frame.len(), &self.topics)
+    }
+}
+
+fn footprint(frame_len: usize, topics: &[Topic]) -> usize {
+    /// The update itself, its reference counts and what the allocator adds.
+    const OVERHEAD: usize = 192;
+    let topics: usize = topics.iter().map(|t| size_of::<Topic>() + t.text().len()).sum();
+    OVERHEAD + frame_len + topics
+}
