@@ -1,6 +1,8 @@
 //! Topic matchers and what subscribers and tokens make of them.
 
-use super::topic::Topic;
+use std::sync::Arc;
+
+use super::{topic::Topic, update::Update};
 
 /// A topic matcher (draft-08 #matcher-types).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,5 +68,28 @@ impl MatcherSet {
 impl FromIterator<Matcher> for MatcherSet {
     fn from_iter<I: IntoIterator<Item = Matcher>>(matchers: I) -> Self {
         MatcherSet::new(matchers.into_iter().collect())
+    }
+}
+
+/// What a subscriber listens to and what it may read: the two are independent (draft-08
+/// #subscribers).
+#[derive(Debug, Clone, Default)]
+pub struct Interest {
+    /// From the request's matcher parameters.
+    pub matchers: Arc<MatcherSet>,
+    /// What the token grants `subscribe` on; empty for anonymous subscribers.
+    pub grants: Arc<MatcherSet>,
+}
+
+impl Interest {
+    /// Whether a subscriber with this interest is to receive `update`: a matcher selects one of
+    /// its topics and, if it is private, a grant covers one of them, not necessarily the same.
+    pub fn selects(&self, update: &Update) -> bool {
+        self.matchers.matches_any(&update.topics) && self.may_read(update)
+    }
+
+    /// Whether the grants allow `update` to be read (draft-08 #subscribers).
+    pub fn may_read(&self, update: &Update) -> bool {
+        !update.private || self.grants.matches_any(&update.topics)
     }
 }

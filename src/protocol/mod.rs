@@ -7,5 +7,6 @@
 pub mod frame;
 pub mod id;
 pub mod matcher;
+pub mod subscribe;
 pub mod topic;
 pub mod update;

@@ -1,0 +1,179 @@
+//! Where workers, the log and its readers meet: bounded lock-free queues and a few atomics.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering, fence},
+};
+
+use crossbeam::queue::ArrayQueue;
+
+use super::{
+    bell::{Bell, Ring},
+    history::Reply,
+    lane::Lane,
+};
+use crate::protocol::update::{Draft, Position, Update};
+
+/// Names a publication that is under way at its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(pub u32);
+
+/// A publication on its way to the log.
+#[derive(Debug)]
+pub struct Publish {
+    pub ticket: Ticket,
+    pub draft: Draft,
+}
+
+/// The log's one answer to a publication.
+#[derive(Debug)]
+pub struct Ack {
+    pub ticket: Ticket,
+    pub outcome: Result<Arc<Update>, Unavailable>,
+}
+
+/// The log takes no more publications until the hub is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the history cannot be written; the hub takes no more updates until it is restarted")]
+pub struct Unavailable;
+
+/// How much the queues hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Capacities {
+    /// Publications of one worker on their way to the log.
+    pub inlet: usize,
+    /// Committed updates on their way to one worker.
+    pub updates: usize,
+    /// Publications of one worker that are not answered yet. Answers always have room, so no
+    /// more than this are ever handed in.
+    pub under_way: usize,
+    /// Reads of one worker that are not answered yet; answers always have room.
+    pub reads: usize,
+}
+
+impl Default for Capacities {
+    fn default() -> Self {
+        Capacities { inlet: 1024, updates: 4096, under_way: 4096, reads: 1024 }
+    }
+}
+
+/// The queues of one worker.
+pub struct Port {
+    /// Worker → log.
+    pub inlet: Lane<Publish>,
+    /// Log → worker.
+    pub updates: Lane<Arc<Update>>,
+    /// Log → worker.
+    pub acks: ArrayQueue<Ack>,
+    /// Readers → worker.
+    pub replies: ArrayQueue<Reply>,
+    /// Wakes the worker.
+    pub bell: Bell,
+    finished: AtomicU64,
+}
+
+impl Port {
+    pub fn finished(&self) -> Position {
+        Position(self.finished.load(Ordering::Acquire))
+    }
+
+    /// Nothing lies in a queue for the worker.
+    pub fn is_quiet(&self) -> bool {
+        self.updates.is_empty() && self.acks.is_empty() && self.replies.is_empty()
+    }
+}
+
+/// All that threads share.
+pub struct Exchange {
+    ports: Box<[Port]>,
+    committed: AtomicU64,
+    admission: AtomicBool,
+    log_bell: Bell,
+    capacities: Capacities,
+}
+
+impl Exchange {
+    /// `start`: the position that was committed last when the history was opened.
+    pub fn new(
+        start: Position,
+        log_ring: Box<dyn Ring>,
+        worker_rings: Vec<Box<dyn Ring>>,
+        capacities: Capacities,
+    ) -> Self {
+        let port = |ring| Port {
+            inlet: Lane::new(capacities.inlet),
+            updates: Lane::new(capacities.updates),
+            acks: ArrayQueue::new(capacities.under_way),
+            replies: ArrayQueue::new(capacities.reads),
+            bell: Bell::new(ring),
+            finished: AtomicU64::new(start.0),
+        };
+        Exchange {
+            ports: worker_rings.into_iter().map(port).collect(),
+            committed: AtomicU64::new(start.0),
+            admission: AtomicBool::new(true),
+            log_bell: Bell::new(log_ring),
+            capacities,
+        }
+    }
+
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    pub fn port(&self, worker: usize) -> &Port {
+        &self.ports[worker]
+    }
+
+    pub fn log_bell(&self) -> &Bell {
+        &self.log_bell
+    }
+
+    pub fn capacities(&self) -> Capacities {
+        self.capacities
+    }
+
+    /// The position of the last committed update. A subscriber that joins now, without a last
+    /// event id, receives everything after it.
+    pub fn committed(&self) -> Position {
+        Position(self.committed.load(Ordering::Acquire))
+    }
+
+    /// Log only.
+    pub(super) fn set_committed(&self, position: Position) {
+        self.committed.store(position.0, Ordering::Release);
+    }
+
+    /// Log only.
+    pub(super) fn set_admission(&self, open: bool) {
+        self.admission.store(open, Ordering::Release);
+    }
+
+    /// Worker: everything up to `position` is settled for all of its subscribers. While admission
+    /// is closed the log waits for this.
+    pub fn finish(&self, worker: usize, position: Position) {
+        self.ports[worker].finished.store(position.0, Ordering::Release);
+        // Pairs with the fence in the bell's `prepare_sleep`, which stands between the log's closing
+        // of admission and its last look at `finished`.
+        fence(Ordering::SeqCst);
+        if !self.admission.load(Ordering::Relaxed) {
+            self.log_bell.wake();
+        }
+    }
+
+    /// Hands a publication to the log, or gives it back when it has to wait: then the worker is
+    /// woken once it is worth another try.
+    pub fn submit(&self, worker: usize, publish: Publish) -> Result<(), Publish> {
+        let inlet = &self.ports[worker].inlet;
+        if !self.admission.load(Ordering::Acquire) {
+            inlet.wait_for_room();
+            // It may have opened before the log could see that somebody waits: look again.
+            if !self.admission.load(Ordering::Acquire) {
+                return Err(publish);
+            }
+        }
+        inlet.push(publish)?;
+        self.log_bell.wake();
+        Ok(())
+    }
+}

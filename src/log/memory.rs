@@ -1,0 +1,366 @@
+//! History in memory: bounded by number and bytes, gone with the process.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, RwLock, RwLockReadGuard},
+};
+
+use super::history::{
+    Chunk, History, Located, Overtaken, ReadBudget, Store, StoreError, UnknownId,
+};
+use crate::protocol::{
+    id::IdCipher,
+    matcher::Interest,
+    subscribe::Since,
+    update::{Position, Update},
+};
+
+/// How much is retained; 0 = no limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    pub updates: usize,
+    pub bytes: usize,
+}
+
+impl Retention {
+    /// No history: the `local` transport. No id is known.
+    pub const NOTHING: Retention = Retention { updates: 0, bytes: 1 };
+}
+
+/// The updates of a history in memory. Clones share them.
+#[derive(Clone)]
+pub struct Memory {
+    // Only the log's thread and readers take this lock, for a few microseconds each: workers never.
+    kept: Arc<RwLock<Kept>>,
+    cipher: IdCipher,
+    incarnation: u32,
+    hasher: RandomState,
+    retention: Retention,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Consecutive.
+    updates: VecDeque<Arc<Update>>,
+    bytes: usize,
+    /// The last committed update, even if it is not retained.
+    last: Position,
+    /// (hash of the id, position) of retained updates whose publisher gave the id.
+    given_ids: BTreeSet<(u64, Position)>,
+}
+
+impl Kept {
+    /// The position before the first retained update.
+    fn start(&self) -> Position {
+        Position(self.last.0 - self.updates.len() as u64)
+    }
+
+    fn get(&self, position: Position) -> Option<&Arc<Update>> {
+        let index = position.0.checked_sub(self.start().0 + 1)?;
+        self.updates.get(usize::try_from(index).ok()?)
+    }
+}
+
+impl Memory {
+    pub fn new(
+        retention: Retention,
+        cipher: IdCipher,
+        incarnation: u32,
+        hasher: RandomState,
+    ) -> Self {
+        Memory { kept: Arc::default(), cipher, incarnation, hasher, retention }
+    }
+
+    fn read_lock(&self) -> RwLockReadGuard<'_, Kept> {
+        self.kept.read().expect("nothing panics while it holds the lock")
+    }
+
+    /// The retained update that bears `id`; of several the earliest (draft-08 #reconciliation).
+    fn find(&self, kept: &Kept, id: &str) -> Option<Position> {
+        let bears_id =
+            |position: &Position| kept.get(*position).is_some_and(|update| update.id() == id);
+        let generated = self
+            .cipher
+            .decode(id)
+            .filter(|place| place.incarnation == self.incarnation)
+            .map(|place| place.position)
+            .filter(bears_id);
+        let hash = self.hasher.hash_one(id);
+        let given = kept
+            .given_ids
+            .range((hash, Position::START)..=(hash, Position(u64::MAX)))
+            .map(|&(_, position)| position)
+            .find(bears_id);
+        generated.into_iter().chain(given).min()
+    }
+
+    fn trim(&self, kept: &mut Kept) {
+        let Retention { updates, bytes } = self.retention;
+        let exceeds = |kept: &Kept| {
+            (updates > 0 && kept.updates.len() > updates) || (bytes > 0 && kept.bytes > bytes)
+        };
+        while exceeds(kept)
+            && let Some(update) = kept.updates.pop_front()
+        {
+            kept.bytes -= update.footprint();
+            if !update.id_is_generated {
+                kept.given_ids.remove(&(self.hasher.hash_one(update.id()), update.position));
+            }
+        }
+    }
+}
+
+impl Store for Memory {
+    fn append(&mut self, updates: &[Arc<Update>]) -> Result<(), StoreError> {
+        let mut kept = self.kept.write().expect("nothing panics while it holds the lock");
+        for update in updates {
+            kept.last = update.position;
+            kept.bytes += update.footprint();
+            if !update.id_is_generated {
+                kept.given_ids.insert((self.hasher.hash_one(update.id()), update.position));
+            }
+            kept.updates.push_back(Arc::clone(update));
+        }
+        self.trim(&mut kept);
+        Ok(())
+    }
+}
+
+const EARLIEST: &str = "earliest";
+
+impl History for Memory {
+    fn locate(&self, since: &Since, unknown: UnknownId) -> Located {
+        let kept = self.read_lock();
+        let earliest = || Located { position: kept.start(), last_event_id: EARLIEST.into() };
+        let newest = || Located {
+            position: kept.last,
+            last_event_id: kept.updates.back().map_or(EARLIEST, |update| update.id()).into(),
+        };
+        match since {
+            Since::Earliest => earliest(),
+            Since::Empty => newest(),
+            Since::Id(id) => match (self.find(&kept, id), unknown) {
+                (Some(position), _) => Located { position, last_event_id: id.clone() },
+                (None, UnknownId::All) => earliest(),
+                (None, UnknownId::Live) => newest(),
+            },
+        }
+    }
+
+    fn read(
+        &self,
+        after: Position,
+        interest: &Interest,
+        budget: ReadBudget,
+    ) -> Result<Chunk, Overtaken> {
+        /// Updates that are looked at while the lock is held.
+        const UNDER_LOCK: usize = 256;
+        let mut chunk = Chunk { updates: Vec::new(), through: after };
+        let (mut bytes, mut looked_at) = (0, 0);
+        while bytes < budget.bytes && looked_at < budget.updates {
+            let kept = self.read_lock();
+            if chunk.through < kept.start() {
+                return Err(Overtaken);
+            }
+            let index = (chunk.through.0 - kept.start().0) as usize;
+            if index >= kept.updates.len() {
+                break;
+            }
+            let end = kept.updates.len().min(index + UNDER_LOCK);
+            for update in kept.updates.range(index..end) {
+                chunk.through = update.position;
+                looked_at += 1;
+                if interest.selects(update) {
+                    bytes += update.frame.len();
+                    chunk.updates.push(Arc::clone(update));
+                    if bytes >= budget.bytes {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        log::sequence::Places,
+        protocol::{
+            frame::{Fields, FrameDraft},
+            matcher::{Matcher, MatcherSet},
+            topic::{Topic, TopicHasher},
+            update::Draft,
+        },
+    };
+
+    struct Fixture {
+        memory: Memory,
+        places: Places,
+        ids: Vec<String>,
+    }
+
+    fn fixture(retention: Retention) -> Fixture {
+        let cipher = IdCipher::new([5; 16]);
+        Fixture {
+            memory: Memory::new(retention, cipher.clone(), 1, RandomState::new()),
+            places: Places::new(cipher, 1, Position::START),
+            ids: vec![],
+        }
+    }
+
+    impl Fixture {
+        fn publish(&mut self, topic: &str, id: Option<&str>, private: bool) {
+            let frame = FrameDraft::new(Fields { id, data: topic, ..Fields::default() });
+            let topics = [Topic::new(topic, &TopicHasher::new())].into();
+            let update = Arc::new(self.places.place(Draft { frame, topics, private }));
+            self.ids.push(update.id().to_owned());
+            self.memory.append(&[update]).unwrap();
+        }
+
+        fn locate(&self, id: &str) -> (u64, String) {
+            self.locate_as(&Since::Id(id.into()), UnknownId::All)
+        }
+
+        fn locate_as(&self, since: &Since, unknown: UnknownId) -> (u64, String) {
+            let located = self.memory.locate(since, unknown);
+            (located.position.0, located.last_event_id.into())
+        }
+
+        fn read(&self, after: u64, interest: &Interest) -> Result<Vec<u64>, Overtaken> {
+            let budget = ReadBudget { bytes: 1, updates: 1000 };
+            let (mut after, mut got) = (Position(after), vec![]);
+            loop {
+                let chunk = self.memory.read(after, interest, budget)?;
+                if chunk.through == after {
+                    return Ok(got);
+                }
+                assert!(chunk.updates.len() <= 1, "the budget of bytes is one update at a time");
+                got.extend(chunk.updates.iter().map(|update| update.position.0));
+                after = chunk.through;
+            }
+        }
+    }
+
+    fn interest(matchers: Matcher, grants: &[Matcher]) -> Interest {
+        Interest {
+            matchers: Arc::new([matchers].into_iter().collect::<MatcherSet>()),
+            grants: Arc::new(grants.iter().cloned().collect()),
+        }
+    }
+
+    const UNLIMITED: Retention = Retention { updates: 0, bytes: 0 };
+
+    #[test]
+    fn known_ids_are_found_and_named() {
+        let mut f = fixture(UNLIMITED);
+        for id in [None, Some("mine"), None] {
+            f.publish("a", id, false);
+        }
+        for position in 1..=3 {
+            let id = f.ids[position - 1].clone();
+            assert_eq!(f.locate(&id), (position as u64, id));
+        }
+    }
+
+    #[test]
+    fn unknown_ids_get_all_or_only_what_is_new() {
+        let mut f = fixture(UNLIMITED);
+        assert_eq!(f.locate("x"), (0, "earliest".into()));
+        assert_eq!(f.locate_as(&Since::Empty, UnknownId::All), (0, "earliest".into()));
+        f.publish("a", None, false);
+        f.publish("a", Some("mine"), false);
+        let x = Since::Id("x".into());
+        assert_eq!(f.locate_as(&x, UnknownId::All), (0, "earliest".into()));
+        assert_eq!(f.locate_as(&x, UnknownId::Live), (2, "mine".into()));
+        assert_eq!(f.locate_as(&Since::Empty, UnknownId::All), (2, "mine".into()));
+        assert_eq!(f.locate_as(&Since::Earliest, UnknownId::Live), (0, "earliest".into()));
+    }
+
+    #[test]
+    fn a_repeated_id_means_its_earliest_retained_update() {
+        let mut f = fixture(Retention { updates: 3, bytes: 0 });
+        for id in ["a", "twice", "twice"] {
+            f.publish("t", Some(id), false);
+        }
+        assert_eq!(f.locate("twice"), (2, "twice".into()));
+        f.publish("t", Some("b"), false);
+        assert_eq!(f.locate("a").1, "earliest", "trimmed");
+        f.publish("t", Some("c"), false);
+        assert_eq!(f.locate("twice"), (3, "twice".into()), "the earlier one is trimmed");
+        f.publish("t", Some("d"), false);
+        assert_eq!(f.locate("twice"), (3, "earliest".into()));
+    }
+
+    #[test]
+    fn an_id_counts_only_if_the_update_at_its_place_bears_it() {
+        let mut f = fixture(UNLIMITED);
+        f.publish("t", Some("given"), false);
+        // The id that the hub would have generated for place 1, and those of other histories.
+        let at = |key, incarnation, position| {
+            let place = crate::protocol::id::Place {
+                incarnation,
+                position: Position(position),
+                sub_position: 0,
+            };
+            String::from_utf8(IdCipher::new(key).encode(place).to_vec()).unwrap()
+        };
+        for forged in [at([5; 16], 1, 1), at([5; 16], 1, 9), at([5; 16], 2, 1), at([6; 16], 1, 1)] {
+            assert_eq!(f.locate(&forged).1, "earliest");
+        }
+        // A publisher may give an id of that form: it is found as given, and the earliest wins.
+        let second = at([5; 16], 1, 3);
+        f.publish("t", Some(&second), false);
+        assert_eq!(f.locate(&second), (2, second.clone()));
+        f.publish("t", None, false);
+        assert_eq!(f.ids[2], second, "now two updates bear it");
+        assert_eq!(f.locate(&second), (2, second));
+    }
+
+    #[test]
+    fn reading_selects_by_matchers_and_grants() {
+        let mut f = fixture(UNLIMITED);
+        for (topic, private) in [("a", false), ("b", false), ("a", true), ("b", true), ("a", false)]
+        {
+            f.publish(topic, None, private);
+        }
+        let exact = |text: &str| Matcher::Exact(text.into());
+        assert_eq!(f.read(0, &interest(exact("a"), &[])), Ok(vec![1, 5]));
+        assert_eq!(f.read(1, &interest(exact("a"), &[])), Ok(vec![5]));
+        assert_eq!(f.read(0, &interest(Matcher::Any, &[])), Ok(vec![1, 2, 5]));
+        assert_eq!(f.read(0, &interest(Matcher::Any, &[exact("b")])), Ok(vec![1, 2, 4, 5]));
+        assert_eq!(f.read(0, &interest(exact("a"), &[Matcher::Any])), Ok(vec![1, 3, 5]));
+        assert_eq!(f.read(5, &interest(Matcher::Any, &[])), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_reader_that_was_overtaken_is_told() {
+        let mut f = fixture(Retention { updates: 2, bytes: 0 });
+        for _ in 0..5 {
+            f.publish("a", None, false);
+        }
+        let all = interest(Matcher::Any, &[]);
+        assert_eq!(f.read(2, &all), Err(Overtaken));
+        assert_eq!(f.read(3, &all), Ok(vec![4, 5]));
+    }
+
+    #[test]
+    fn retention_is_by_count_and_by_bytes() {
+        let mut f = fixture(Retention { updates: 0, bytes: 2000 });
+        for _ in 0..100 {
+            f.publish("a", Some("i"), false);
+        }
+        let kept = f.memory.read_lock();
+        assert!(kept.bytes <= 2000 && kept.bytes > 1000, "{}", kept.bytes);
+        assert_eq!(kept.given_ids.len(), kept.updates.len());
+        drop(kept);
+        let mut nothing = fixture(Retention::NOTHING);
+        nothing.publish("a", Some("i"), false);
+        assert_eq!(nothing.locate("i"), (1, "earliest".into()));
+        assert_eq!(nothing.locate_as(&Since::Empty, UnknownId::All), (1, "earliest".into()));
+        assert_eq!(nothing.read(1, &interest(Matcher::Any, &[])), Ok(vec![]));
+    }
+}

@@ -1,0 +1,151 @@
+//! What the log does in one turn. Pure but for its store: the log's thread and the simulator run
+//! the same code.
+
+use std::sync::Arc;
+
+use super::{
+    exchange::{Ack, Exchange, Publish, Ticket, Unavailable},
+    history::Store,
+    sequence::{LagLimits, Places, Sequence},
+};
+use crate::protocol::update::Update;
+
+/// Publications that are made durable together, at most. Bounds the time of a turn.
+const GROUP_MAX: usize = 1024;
+
+/// Takes publications, gives them their places, commits them, answers, and hands them over.
+pub struct Sequencer<S> {
+    exchange: Arc<Exchange>,
+    sequence: Sequence,
+    places: Places,
+    store: S,
+    failed: bool,
+    /// Who published the updates of `group`, one for one.
+    authors: Vec<(usize, Ticket)>,
+    group: Vec<Arc<Update>>,
+}
+
+impl<S: Store> Sequencer<S> {
+    pub fn new(exchange: Arc<Exchange>, places: Places, limits: LagLimits, store: S) -> Self {
+        let sequence = Sequence::new(exchange.ports().len(), exchange.committed(), limits);
+        Sequencer {
+            exchange,
+            sequence,
+            places,
+            store,
+            failed: false,
+            authors: Vec::new(),
+            group: Vec::new(),
+        }
+    }
+
+    /// One turn; false if there was nothing to do. Whoever wants to sleep afterwards announces it
+    /// on the bell and takes one more turn, so that nothing is slept through.
+    pub fn turn(&mut self) -> bool {
+        self.note_finished();
+        let took = self.take_group();
+        let acks = self.commit_group();
+        let handed = self.hand_over();
+        self.answer(acks);
+        if took || handed {
+            self.wake_workers();
+        }
+        self.admit();
+        took || handed
+    }
+
+    fn note_finished(&mut self) {
+        for (worker, port) in self.exchange.ports().iter().enumerate() {
+            self.sequence.finish(worker, port.finished());
+        }
+    }
+
+    /// Takes from every worker in turn, so that none can keep the others waiting.
+    fn take_group(&mut self) -> bool {
+        let mut took_any = false;
+        loop {
+            let mut took = false;
+            for (worker, port) in self.exchange.ports().iter().enumerate() {
+                if self.group.len() == GROUP_MAX {
+                    return true;
+                }
+                if let Some(Publish { ticket, draft }) = port.inlet.pop() {
+                    self.authors.push((worker, ticket));
+                    if !self.failed {
+                        self.group.push(Arc::new(self.places.place(draft)));
+                    }
+                    took = true;
+                }
+            }
+            took_any |= took;
+            if !took || self.authors.len() >= GROUP_MAX {
+                return took_any;
+            }
+        }
+    }
+
+    /// Makes the group durable, then visible. Returns the answers.
+    fn commit_group(&mut self) -> Vec<(usize, Ack)> {
+        if !self.group.is_empty()
+            && let Err(error) = self.store.append(&self.group)
+        {
+            // What the store may or may not have kept is never acknowledged, never delivered and
+            // never written again: only a restart finds out.
+            self.failed = true;
+            self.group.clear();
+            tracing::error!(%error, "the history cannot be written: no more updates are taken");
+        }
+        let mut updates = self.group.drain(..);
+        let acks = self
+            .authors
+            .drain(..)
+            .map(|(worker, ticket)| {
+                let outcome = updates.next().ok_or(Unavailable);
+                if let Ok(update) = &outcome {
+                    self.sequence.commit(Arc::clone(update));
+                }
+                (worker, Ack { ticket, outcome })
+            })
+            .collect();
+        self.exchange.set_committed(self.sequence.committed());
+        acks
+    }
+
+    /// Fills the workers' queues as far as they have room. A worker that makes room in a queue
+    /// that was found full wakes the log.
+    fn hand_over(&mut self) -> bool {
+        let mut handed = 0;
+        for (worker, port) in self.exchange.ports().iter().enumerate() {
+            handed += self.sequence.hand_over(worker, |update| port.updates.push(update));
+        }
+        handed > 0
+    }
+
+    fn answer(&mut self, acks: Vec<(usize, Ack)>) {
+        for (worker, ack) in acks {
+            let pushed = self.exchange.port(worker).acks.push(ack);
+            assert!(pushed.is_ok(), "workers have no more under way than answers have room");
+        }
+    }
+
+    fn wake_workers(&self) {
+        for port in self.exchange.ports() {
+            if !port.is_quiet() {
+                port.bell.wake();
+            }
+        }
+    }
+
+    /// Opens or closes admission, and wakes whoever waits for it or for room in an inlet.
+    fn admit(&mut self) {
+        let admits = self.sequence.admits();
+        self.exchange.set_admission(admits);
+        if admits {
+            for port in self.exchange.ports() {
+                if port.inlet.take_producer_waits() {
+                    port.bell.wake();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The threads of the log: the sequencer's, and those that read history.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle, Thread},
+};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use super::{
+    bell::Ring,
+    exchange::Exchange,
+    history::{Chunk, From, History, Overtaken, Read, ReadBudget, Reply, Store, UnknownId},
+    sequencer::Sequencer,
+};
+
+/// Wakes a thread that sleeps in `thread::park`.
+pub struct Unpark(pub Thread);
+
+impl Ring for Unpark {
+    fn ring(&self) {
+        self.0.unpark();
+    }
+}
+
+/// Runs the sequencer on the calling thread until `stop` is set and nothing is left to do.
+pub fn run_sequencer<S: Store>(
+    mut sequencer: Sequencer<S>,
+    exchange: &Exchange,
+    stop: &AtomicBool,
+) {
+    let bell = exchange.log_bell();
+    loop {
+        while sequencer.turn() {}
+        bell.prepare_sleep();
+        if !sequencer.turn() {
+            if stop.load(Ordering::Acquire) {
+                return;
+            }
+            thread::park();
+        }
+        bell.stay_awake();
+    }
+}
+
+/// The reading end of a history, as workers see it.
+#[derive(Clone)]
+pub struct Readers {
+    requests: Sender<Read>,
+}
+
+impl Readers {
+    /// Starts `threads` readers. They end when the last clone is dropped.
+    pub fn start(
+        threads: usize,
+        history: Arc<dyn History>,
+        exchange: Arc<Exchange>,
+        unknown: UnknownId,
+    ) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
+        let (requests, queue) = bounded(exchange.capacities().reads * exchange.ports().len());
+        let handles = (0..threads)
+            .map(|index| {
+                let (history, exchange, queue) =
+                    (Arc::clone(&history), Arc::clone(&exchange), queue.clone());
+                thread::Builder::new()
+                    .name(format!("reader-{index}"))
+                    .spawn(move || serve(&*history, &exchange, &queue, unknown))
+            })
+            .collect::<io::Result<_>>()?;
+        Ok((Readers { requests }, handles))
+    }
+
+    /// Hands a read to the readers. A worker has no more reads under way than the exchange's
+    /// capacity, so there is always room; never blocks.
+    pub fn request(&self, read: Read) {
+        if self.requests.try_send(read).is_err() {
+            debug_assert!(false, "workers have no more reads under way than there is room");
+        }
+    }
+}
+
+fn serve(history: &dyn History, exchange: &Exchange, queue: &Receiver<Read>, unknown: UnknownId) {
+    for read in queue {
+        let port = exchange.port(read.worker);
+        let pushed = port.replies.push(answer(history, read, unknown));
+        debug_assert!(pushed.is_ok(), "workers have no more reads under way than there is room");
+        port.bell.wake();
+    }
+}
+
+/// Reads what `read` asks for.
+pub fn answer(history: &dyn History, read: Read, unknown: UnknownId) -> Reply {
+    let budget = ReadBudget::CHUNK;
+    let (located, chunk): (_, Result<Chunk, Overtaken>) = match read.from {
+        From::After(position) => (None, history.read(position, &read.interest, budget)),
+        From::Since(since) => loop {
+            let located = history.locate(&since, unknown);
+            match history.read(located.position, &read.interest, budget) {
+                // Retention came between the two: look again, nothing was promised yet.
+                Err(Overtaken) => continue,
+                chunk => break (Some(located), chunk),
+            }
+        },
+    };
+    Reply { token: read.token, located, chunk }
+}
