@@ -1,2 +1,3 @@
+pub mod hub;
 pub mod log;
 pub mod protocol;

@@ -1,0 +1,251 @@
+//! Who listens to what: from the topics of an update to the rosters of subscribers.
+//!
+//! A roster is everybody who subscribed with one matcher. Exact matchers are found by the hash of
+//! the topic, which was computed once for all workers; `*` is apart; kinds that have to be
+//! evaluated will be grouped beside them. A subscriber holds a roster set: one roster, which costs
+//! nothing, or an interned list of them.
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use super::slab::{Key, NONE, Slab};
+use crate::protocol::{
+    matcher::{Matcher, MatcherSet},
+    topic::{self, Topic, TopicHasher},
+};
+
+/// The number of a roster.
+pub(super) type RosterId = u32;
+
+/// The rosters that a subscriber is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RosterSet {
+    One(RosterId),
+    /// The number of an interned list.
+    Many(u32),
+}
+
+/// Everybody who subscribed with one matcher.
+#[derive(Debug)]
+pub(super) struct Roster {
+    matcher: Matcher,
+    hash: u32,
+    /// In the order of joining. The keys of those who left stay until the list is compacted,
+    /// which never happens while a walk is on its way through it.
+    pub(super) members: SmallVec<[Key; 1]>,
+    /// Members that have not left.
+    live: u32,
+    /// The walk on its way through the members, or `NONE`.
+    pub(super) walk: u32,
+}
+
+impl Roster {
+    fn tombstones(&self) -> usize {
+        self.members.len() - self.live as usize
+    }
+
+    /// Few tombstones are left alone: removing them costs a look at every member.
+    fn wants_compaction(&self) -> bool {
+        self.tombstones() > 32 && self.tombstones() > self.live as usize
+    }
+}
+
+#[derive(Debug)]
+struct Interned {
+    rosters: Box<[RosterId]>,
+    hash: u32,
+    holders: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Index {
+    hasher: TopicHasher,
+    rosters: Slab<Roster>,
+    /// (hash, roster) of each exact matcher. With the hash in the table, growing it looks at no
+    /// roster.
+    exact: HashTable<(u32, RosterId)>,
+    any: RosterId,
+    sets: Slab<Interned>,
+    sets_by_hash: HashTable<(u32, u32)>,
+}
+
+/// 32 of the bits of a keyed hash, spread over 64 again: half the memory, and as hard to aim at.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Index {
+    pub(super) fn new(hasher: TopicHasher) -> Self {
+        Index {
+            hasher,
+            rosters: Slab::new(),
+            exact: HashTable::new(),
+            any: NONE,
+            sets: Slab::new(),
+            sets_by_hash: HashTable::new(),
+        }
+    }
+
+    pub(super) fn roster(&self, id: RosterId) -> &Roster {
+        &self.rosters[id]
+    }
+
+    pub(super) fn roster_mut(&mut self, id: RosterId) -> &mut Roster {
+        &mut self.rosters[id]
+    }
+
+    /// The rosters that an update with these topics concerns, each once.
+    pub(super) fn matching(&self, topics: &[Topic], found: &mut SmallVec<[RosterId; 4]>) {
+        found.clear();
+        if self.any != NONE {
+            found.push(self.any);
+        }
+        for topic in topics {
+            if let Some(id) = self.find_exact(topic.text(), topic.hash() as u32)
+                && !found.contains(&id)
+            {
+                found.push(id);
+            }
+        }
+    }
+
+    /// The rosters of a set, sorted.
+    pub(super) fn rosters_of<'a>(&'a self, set: &'a RosterSet) -> &'a [RosterId] {
+        match set {
+            RosterSet::One(id) => std::slice::from_ref(id),
+            RosterSet::Many(set) => &self.sets[*set].rosters,
+        }
+    }
+
+    /// The set for `matchers`; to be given back with [`Index::leave`].
+    pub(super) fn enter(&mut self, matchers: &MatcherSet) -> RosterSet {
+        let mut rosters: SmallVec<[RosterId; 8]> =
+            matchers.iter().map(|matcher| self.roster_for(matcher)).collect();
+        for &id in &rosters {
+            self.rosters[id].live += 1;
+        }
+        if let [id] = rosters[..] {
+            return RosterSet::One(id);
+        }
+        rosters.sort_unstable();
+        RosterSet::Many(self.intern(&rosters))
+    }
+
+    /// Puts a member on all rosters of its set.
+    pub(super) fn add_member(&mut self, set: RosterSet, key: Key) {
+        let Index { rosters, sets, .. } = self;
+        let ids = match &set {
+            RosterSet::One(id) => std::slice::from_ref(id),
+            RosterSet::Many(set) => &sets[*set].rosters,
+        };
+        for &id in ids {
+            rosters[id].members.push(key);
+        }
+    }
+
+    /// A member of the set left. Its keys stay on the rosters as tombstones for now.
+    pub(super) fn leave(&mut self, set: RosterSet, is_live: impl Fn(Key) -> bool) {
+        match set {
+            RosterSet::One(id) => self.left(id, &is_live),
+            RosterSet::Many(set) => {
+                for i in 0..self.sets[set].rosters.len() {
+                    self.left(self.sets[set].rosters[i], &is_live);
+                }
+                self.release_set(set);
+            }
+        }
+    }
+
+    fn left(&mut self, id: RosterId, is_live: impl Fn(Key) -> bool) {
+        let roster = &mut self.rosters[id];
+        roster.live -= 1;
+        if roster.walk == NONE && (roster.live == 0 || roster.wants_compaction()) {
+            self.tidy(id, is_live);
+        }
+    }
+
+    /// Removes tombstones where it is worth it, and rosters without members. Not to be called
+    /// while a walk stands in the middle of the members. Returns whether the roster still exists.
+    pub(super) fn tidy(&mut self, id: RosterId, is_live: impl Fn(Key) -> bool) -> bool {
+        let roster = &mut self.rosters[id];
+        if roster.live == 0 && roster.walk == NONE {
+            self.remove_roster(id);
+            return false;
+        }
+        if roster.live == 0 || roster.wants_compaction() {
+            roster.members.retain(|key| is_live(*key));
+            roster.members.shrink_to_fit();
+        }
+        true
+    }
+
+    fn find_exact(&self, text: &str, hash: u32) -> Option<RosterId> {
+        let found = self.exact.find(spread(hash), |&(other, id)| {
+            other == hash && matches!(&self.rosters[id].matcher, Matcher::Exact(t) if **t == *text)
+        });
+        found.map(|&(_, id)| id)
+    }
+
+    fn roster_for(&mut self, matcher: &Matcher) -> RosterId {
+        match matcher {
+            Matcher::Any => {
+                if self.any == NONE {
+                    self.any = self.insert_roster(Matcher::Any, 0);
+                }
+                self.any
+            }
+            Matcher::Exact(text) => {
+                let hash = topic::hash(text, &self.hasher) as u32;
+                self.find_exact(text, hash).unwrap_or_else(|| {
+                    let id = self.insert_roster(matcher.clone(), hash);
+                    self.exact.insert_unique(spread(hash), (hash, id), |entry| spread(entry.0));
+                    id
+                })
+            }
+        }
+    }
+
+    fn insert_roster(&mut self, matcher: Matcher, hash: u32) -> RosterId {
+        let roster = Roster { matcher, hash, members: SmallVec::new(), live: 0, walk: NONE };
+        self.rosters.insert(roster).index()
+    }
+
+    fn remove_roster(&mut self, id: RosterId) {
+        let roster = self.rosters.remove(id);
+        match roster.matcher {
+            Matcher::Any => self.any = NONE,
+            Matcher::Exact(_) => remove_entry(&mut self.exact, roster.hash, id),
+        }
+    }
+
+    fn intern(&mut self, rosters: &[RosterId]) -> u32 {
+        use std::hash::BuildHasher;
+        let hash = self.hasher.hash_one(rosters) as u32;
+        let found = self.sets_by_hash.find(spread(hash), |&(other, set)| {
+            other == hash && *self.sets[set].rosters == *rosters
+        });
+        if let Some(&(_, set)) = found {
+            self.sets[set].holders += 1;
+            return set;
+        }
+        let set = self.sets.insert(Interned { rosters: rosters.into(), hash, holders: 1 }).index();
+        self.sets_by_hash.insert_unique(spread(hash), (hash, set), |entry| spread(entry.0));
+        set
+    }
+
+    fn release_set(&mut self, set: u32) {
+        let interned = &mut self.sets[set];
+        interned.holders -= 1;
+        if interned.holders == 0 {
+            let hash = interned.hash;
+            self.sets.remove(set);
+            remove_entry(&mut self.sets_by_hash, hash, set);
+        }
+    }
+}
+
+fn remove_entry(table: &mut HashTable<(u32, u32)>, hash: u32, value: u32) {
+    if let Ok(entry) = table.find_entry(spread(hash), |&entry| entry == (hash, value)) {
+        entry.remove();
+    }
+}

@@ -1,0 +1,108 @@
+//! The updates that the worker has taken and still needs: those whose walks have not ended, and a
+//! window of finished ones, in which replaying subscribers meet the live stream.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::protocol::update::{Position, Update};
+
+/// Updates of the window, at most.
+const WINDOW_UPDATES: usize = 1024;
+/// Bytes of the window, about.
+const WINDOW_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+struct Taken {
+    update: Arc<Update>,
+    /// Walks that have not delivered it to everybody yet.
+    walks: u32,
+}
+
+/// Taken updates by sequence number: a count of this worker's own.
+#[derive(Debug)]
+pub(super) struct Recent {
+    taken: VecDeque<Taken>,
+    /// The sequence number of the first one that is kept.
+    first: u64,
+    /// The sequence number of the first one with a walk that has not ended.
+    unsettled: u64,
+    /// The position before the first one that is kept.
+    start: Position,
+    /// The position of the last one that was taken.
+    last: Position,
+    bytes: usize,
+}
+
+impl Recent {
+    /// `start`: the position after which the worker is handed updates.
+    pub(super) fn new(start: Position) -> Self {
+        Recent { taken: VecDeque::new(), first: 0, unsettled: 0, start, last: start, bytes: 0 }
+    }
+
+    /// Adds an update that `walks` walks will deliver. Returns its sequence number.
+    pub(super) fn push(&mut self, update: Arc<Update>, walks: u32) -> u64 {
+        debug_assert!(update.position > self.last, "the log hands over in order");
+        self.trim();
+        self.last = update.position;
+        self.bytes += update.footprint();
+        self.taken.push_back(Taken { update, walks });
+        let sequence = self.end() - 1;
+        self.settle();
+        sequence
+    }
+
+    pub(super) fn get(&self, sequence: u64) -> &Arc<Update> {
+        &self.taken[(sequence - self.first) as usize].update
+    }
+
+    /// A walk has delivered the update to all of its roster.
+    pub(super) fn walk_ended(&mut self, sequence: u64) {
+        self.taken[(sequence - self.first) as usize].walks -= 1;
+        self.settle();
+    }
+
+    /// The position of the last update that was taken.
+    pub(super) fn last(&self) -> Position {
+        self.last
+    }
+
+    /// The position up to which every walk has ended.
+    pub(super) fn finished(&self) -> Position {
+        if self.unsettled == self.end() {
+            return self.last;
+        }
+        match self.unsettled.checked_sub(self.first + 1) {
+            Some(index) => self.taken[index as usize].update.position,
+            None => self.start,
+        }
+    }
+
+    /// The kept updates after `position`, or `None` if some of them are no longer kept.
+    pub(super) fn after(&self, position: Position) -> Option<impl Iterator<Item = &Arc<Update>>> {
+        let first = self.taken.partition_point(|taken| taken.update.position <= position);
+        (position >= self.start).then(|| self.taken.range(first..).map(|taken| &taken.update))
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.taken.len() as u64
+    }
+
+    fn settle(&mut self) {
+        while self.unsettled < self.end()
+            && self.taken[(self.unsettled - self.first) as usize].walks == 0
+        {
+            self.unsettled += 1;
+        }
+    }
+
+    /// Only when updates are added: what a batch refers to stays where it is until it was sent.
+    fn trim(&mut self) {
+        while self.first < self.unsettled
+            && (self.taken.len() >= WINDOW_UPDATES || self.bytes > WINDOW_BYTES)
+            && let Some(Taken { update, .. }) = self.taken.pop_front()
+        {
+            self.first += 1;
+            self.start = update.position;
+            self.bytes -= update.footprint();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Walks: how updates get from the recent ones to the members of a roster.
+//!
+//! A walk goes round the members of one roster, a slice at a time; the slices of different walks
+//! take turns, so that a huge roster does not hold up a small one. It visits *subscribers*, not
+//! updates: a visit gathers everything that is new for the subscriber, whichever roster it came
+//! by, and moves the subscriber's position to the last update taken. So whatever the order of
+//! visits, nobody gets anything twice, or in another order.
+//!
+//! What arrives while a walk is on its way joins it; the walk ends after the first lap that began
+//! with everything in it that is in it now.
+
+use std::collections::VecDeque;
+
+use super::{index::RosterId, slab::Slab};
+
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) roster: RosterId,
+    /// The member that is visited next.
+    pub(super) cursor: usize,
+    /// Sequence numbers of the updates that it delivers, in order.
+    pub(super) pending: VecDeque<u64>,
+    /// How many of `pending` were there when the lap began: they end with it.
+    lap: usize,
+}
+
+impl Walk {
+    fn begin_lap(&mut self) {
+        self.cursor = 0;
+        self.lap = self.pending.len();
+    }
+}
+
+/// The walks under way, in the order in which they get their slices.
+#[derive(Debug)]
+pub(super) struct Walks {
+    table: Slab<Walk>,
+    turns: VecDeque<u32>,
+}
+
+impl Walks {
+    pub(super) fn new() -> Self {
+        Walks { table: Slab::new(), turns: VecDeque::new() }
+    }
+
+    pub(super) fn get(&self, walk: u32) -> &Walk {
+        &self.table[walk]
+    }
+
+    pub(super) fn get_mut(&mut self, walk: u32) -> &mut Walk {
+        &mut self.table[walk]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// Starts a walk through `roster` that delivers one update.
+    pub(super) fn start(&mut self, roster: RosterId, sequence: u64) -> u32 {
+        let pending = VecDeque::from([sequence]);
+        let walk = self.table.insert(Walk { roster, cursor: 0, pending, lap: 1 }).index();
+        self.turns.push_back(walk);
+        walk
+    }
+
+    /// The walk whose turn it is. It has to be given back with `rotate` or `end`.
+    pub(super) fn take_turn(&mut self) -> Option<u32> {
+        self.turns.pop_front()
+    }
+
+    pub(super) fn rotate(&mut self, walk: u32) {
+        self.turns.push_back(walk);
+    }
+
+    /// The last member was visited: what the lap delivered to everybody is taken out with
+    /// `settled`. Returns whether another lap is needed.
+    pub(super) fn end_lap(&mut self, walk: u32, settled: impl FnMut(u64)) -> bool {
+        let walk = &mut self.table[walk];
+        walk.pending.drain(..walk.lap).for_each(settled);
+        walk.begin_lap();
+        !walk.pending.is_empty()
+    }
+
+    pub(super) fn end(&mut self, walk: u32) {
+        self.table.remove(walk);
+    }
+}
