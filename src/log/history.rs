@@ -80,16 +80,26 @@ pub struct Chunk {
 #[error("the history no longer reaches back to where this replay was")]
 pub struct Overtaken;
 
+/// Given back with the reply: whom a read is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// A request that waits for its start to be looked up.
+    Request(u32),
+    /// A replaying subscriber, by the bits of its key.
+    Replay(u64),
+}
+
 /// A request to the readers.
+#[derive(Debug)]
 pub struct Read {
     pub worker: usize,
-    /// Given back with the reply.
-    pub token: u64,
+    pub token: Token,
     pub interest: Interest,
     pub from: From,
 }
 
 /// Where to read.
+#[derive(Debug)]
 pub enum From {
     /// Look the start up, and read the first chunk, so that retention cannot come between.
     Since(Since),
@@ -97,8 +107,9 @@ pub enum From {
 }
 
 /// A reader's answer.
+#[derive(Debug)]
 pub struct Reply {
-    pub token: u64,
+    pub token: Token,
     /// For [`From::Since`] only.
     pub located: Option<Located>,
     pub chunk: Result<Chunk, Overtaken>,

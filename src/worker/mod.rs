@@ -1,0 +1,4 @@
+//! Worker threads.
+mod clock;
+pub mod promise;
+pub mod pump;

@@ -1,0 +1,316 @@
+//! The one place where everything that concerns a worker's hub comes together: committed updates,
+//! answers of the log and of readers, timers, sends.
+//!
+//! Everything that changes the hub goes through here, in turns that are bounded in work. The pump
+//! knows no runtime and no sockets: a simulation runs it as it is.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::promise::{PromiseId, Promises};
+use crate::{
+    hub::{Batch, Ended, Hub, Joiner, Key, Moment, Outcome, WantedRead},
+    log::{
+        exchange::{Ack, Exchange, Publish, Ticket},
+        history::{Chunk, From, Located, Overtaken, Read, Reply, Token},
+    },
+    protocol::{
+        matcher::Interest,
+        subscribe::Since,
+        update::{Draft, Position, Update},
+    },
+};
+
+/// What the pump needs of the world.
+pub trait Outside {
+    /// Makes every send of the batch, in order, without waiting, and adds an outcome for each.
+    fn send(&mut self, hub: &Hub, batch: &Batch, outcomes: &mut Vec<Outcome>);
+
+    /// Closes a connection; ends its stream properly if it is whole.
+    fn close(&mut self, ended: Ended);
+
+    /// Hands a read to the readers.
+    fn read(&mut self, read: Read);
+}
+
+/// Why a publication was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// It waited for `publish_wait`, and was never handed to the log: it may be tried again.
+    #[error("the hub is behind with deliveries; try again later")]
+    Overloaded,
+    #[error(transparent)]
+    Unavailable(#[from] crate::log::exchange::Unavailable),
+}
+
+/// The start of a replay, and the first piece of it.
+#[derive(Debug)]
+pub struct Start {
+    pub located: Located,
+    pub chunk: Result<Chunk, Overtaken>,
+}
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// There may be more to do at once.
+    pub worked: bool,
+    /// When the next turn is due at the latest.
+    pub next: Option<Moment>,
+}
+
+/// A publication that could not be handed to the log yet.
+struct Waiting {
+    publish: Publish,
+    until: Moment,
+}
+
+/// Settings of a pump.
+#[derive(Debug, Clone, Copy)]
+pub struct PumpLimits {
+    /// How long a publication may wait before it is refused.
+    pub publish_wait: Duration,
+    /// Reads under way, at most.
+    pub reads: usize,
+}
+
+pub struct Pump<O> {
+    worker: usize,
+    exchange: Arc<Exchange>,
+    limits: PumpLimits,
+    pub hub: Hub,
+    pub outside: O,
+    batch: Batch,
+    outcomes: Vec<Outcome>,
+    /// The position that was reported to the log last.
+    finished: Position,
+
+    publications: Promises<Result<Arc<Update>, PublishError>>,
+    /// In the order of arrival; so they run out of time in this order too.
+    waiting: VecDeque<Waiting>,
+    /// Publications that the log has and did not answer yet.
+    under_way: usize,
+
+    starts: Promises<Start>,
+    wanted_starts: VecDeque<(PromiseId, Since, Interest)>,
+    reads_under_way: usize,
+    start_was_last: bool,
+}
+
+impl<O: Outside> Pump<O> {
+    pub fn new(
+        worker: usize,
+        exchange: Arc<Exchange>,
+        limits: PumpLimits,
+        hub: Hub,
+        outside: O,
+    ) -> Self {
+        Pump {
+            worker,
+            limits: PumpLimits {
+                reads: limits.reads.clamp(1, exchange.capacities().reads),
+                ..limits
+            },
+            finished: hub.finished(),
+            exchange,
+            hub,
+            outside,
+            batch: Batch::default(),
+            outcomes: Vec::new(),
+            publications: Promises::new(),
+            waiting: VecDeque::new(),
+            under_way: 0,
+            starts: Promises::new(),
+            wanted_starts: VecDeque::new(),
+            reads_under_way: 0,
+            start_was_last: false,
+        }
+    }
+
+    /// Adds a subscriber that receives what is committed from now on.
+    pub fn join(&mut self, joiner: Joiner, now: Moment) -> Key {
+        let position = self.exchange.committed();
+        self.hub.join(joiner, position, now)
+    }
+
+    /// Starts to look up where a subscriber resumes; to be awaited with [`Pump::poll_start`].
+    pub fn start_replay(&mut self, since: Since, interest: Interest) -> PromiseId {
+        let id = self.starts.open();
+        self.wanted_starts.push_back((id, since, interest));
+        id
+    }
+
+    pub fn poll_start(&mut self, id: PromiseId, cx: &mut Context<'_>) -> Poll<Start> {
+        self.starts.poll(id, cx)
+    }
+
+    /// Hands a publication to the log, now or within `publish_wait`; to be awaited with
+    /// [`Pump::poll_published`].
+    pub fn publish(&mut self, draft: Draft, now: Moment) -> PromiseId {
+        let id = self.publications.open();
+        let publish = Publish { ticket: Ticket(id), draft };
+        let until = now + self.limits.publish_wait;
+        let refused =
+            if self.waiting.is_empty() { self.submit(publish).err() } else { Some(publish) };
+        self.waiting.extend(refused.map(|publish| Waiting { publish, until }));
+        id
+    }
+
+    /// Ready with the committed update: from then on it is in the order, and in the history.
+    pub fn poll_published(
+        &mut self,
+        id: PromiseId,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<Update>, PublishError>> {
+        self.publications.poll(id, cx)
+    }
+
+    /// Publications that are not answered yet.
+    pub fn publications(&self) -> usize {
+        self.publications.len()
+    }
+
+    /// Does some of what there is to do.
+    pub fn turn(&mut self, now: Moment) -> Turn {
+        let mut worked = self.take_updates();
+        worked |= self.take_acks();
+        worked |= self.take_replies(now);
+        worked |= self.hub.expire(now);
+        self.submit_waiting(now);
+        self.deliver(now);
+        self.request_reads();
+        while let Some(ended) = self.hub.next_ended() {
+            self.outside.close(ended);
+        }
+        self.report_finished();
+        Turn { worked: worked || self.hub.has_work(), next: self.next_due() }
+    }
+
+    /// Takes all that the log has handed over, so that each subscriber gets what is new for it in
+    /// one write.
+    fn take_updates(&mut self) -> bool {
+        let port = self.exchange.port(self.worker);
+        let mut took = false;
+        // The log may refill the queue meanwhile: the turn must end.
+        for _ in 0..self.exchange.capacities().updates {
+            let Some(update) = port.updates.pop() else { break };
+            took = true;
+            self.hub.take(update);
+        }
+        if took && port.updates.take_producer_waits() {
+            self.exchange.log_bell().wake();
+        }
+        took
+    }
+
+    fn take_acks(&mut self) -> bool {
+        let mut took = false;
+        while let Some(Ack { ticket, outcome }) = self.exchange.port(self.worker).acks.pop() {
+            took = true;
+            self.under_way -= 1;
+            self.publications.keep(ticket.0, outcome.map_err(PublishError::from));
+        }
+        took
+    }
+
+    fn take_replies(&mut self, now: Moment) -> bool {
+        let mut took = false;
+        while let Some(Reply { token, located, chunk }) =
+            self.exchange.port(self.worker).replies.pop()
+        {
+            took = true;
+            self.reads_under_way -= 1;
+            match (token, located) {
+                (Token::Request(id), Some(located)) => {
+                    self.starts.keep(id, Start { located, chunk });
+                }
+                (Token::Request(_), None) => unreachable!("readers look up what they are asked"),
+                (Token::Replay(key), _) => match chunk {
+                    Ok(Chunk { updates, through }) => {
+                        self.hub.chunk(Key::from_bits(key), updates, through, now);
+                    }
+                    Err(Overtaken) => self.hub.overtaken(Key::from_bits(key)),
+                },
+            }
+        }
+        took
+    }
+
+    /// Gives a publication to the log, or back.
+    fn submit(&mut self, publish: Publish) -> Result<(), Publish> {
+        // The log's answers must always have room.
+        if self.under_way == self.exchange.capacities().under_way {
+            return Err(publish);
+        }
+        self.exchange.submit(self.worker, publish)?;
+        self.under_way += 1;
+        Ok(())
+    }
+
+    fn submit_waiting(&mut self, now: Moment) {
+        while let Some(Waiting { publish, until }) = self.waiting.pop_front() {
+            if until <= now {
+                self.publications.keep(publish.ticket.0, Err(PublishError::Overloaded));
+            } else if let Err(publish) = self.submit(publish) {
+                self.waiting.push_front(Waiting { publish, until });
+                return;
+            }
+        }
+    }
+
+    fn deliver(&mut self, now: Moment) {
+        self.hub.next_batch(now, &mut self.batch);
+        if self.batch.is_empty() {
+            return;
+        }
+        self.outcomes.clear();
+        self.outside.send(&self.hub, &self.batch, &mut self.outcomes);
+        assert_eq!(self.outcomes.len(), self.batch.sends().len(), "an outcome for each send");
+        for (send, outcome) in self.batch.sends().iter().zip(&self.outcomes) {
+            self.hub.sent(&self.batch, send, *outcome, now);
+        }
+    }
+
+    fn request_reads(&mut self) {
+        while self.reads_under_way < self.limits.reads {
+            // New requests and replays take turns.
+            self.start_was_last = !self.start_was_last;
+            let next = if self.start_was_last {
+                self.next_start().or_else(|| self.next_replay())
+            } else {
+                self.next_replay().or_else(|| self.next_start())
+            };
+            let Some((token, interest, from)) = next else { return };
+            self.reads_under_way += 1;
+            self.outside.read(Read { worker: self.worker, token, interest, from });
+        }
+    }
+
+    fn next_start(&mut self) -> Option<(Token, Interest, From)> {
+        let (id, since, interest) = self.wanted_starts.pop_front()?;
+        Some((Token::Request(id), interest, From::Since(since)))
+    }
+
+    fn next_replay(&mut self) -> Option<(Token, Interest, From)> {
+        let WantedRead { key, interest, after } = self.hub.next_read()?;
+        Some((Token::Replay(key.to_bits()), interest, From::After(after)))
+    }
+
+    /// Tells the log how far every subscriber is served.
+    fn report_finished(&mut self) {
+        let finished = self.hub.finished();
+        if finished != self.finished {
+            self.finished = finished;
+            self.exchange.finish(self.worker, finished);
+        }
+    }
+
+    fn next_due(&self) -> Option<Moment> {
+        let waiting = self.waiting.front().map(|waiting| waiting.until);
+        [waiting, self.hub.next_timer()].into_iter().flatten().min()
+    }
+}
