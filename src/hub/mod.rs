@@ -191,6 +191,11 @@ impl Hub {
         self.len() == 0
     }
 
+    /// How the worker finds the connection of a subscriber that is still there.
+    pub fn carrier(&self, key: Key) -> Option<Carrier> {
+        self.subscribers.get(key).map(|subscriber| subscriber.carrier)
+    }
+
     /// The position up to which everything is settled for every subscriber in the index.
     pub fn finished(&self) -> Position {
         self.recent.finished()

@@ -1,0 +1,232 @@
+//! What requests mean to this hub: where HTTP, tokens and the protocol come together. Knows no
+//! sockets, so that every carrier of HTTP serves the same hub.
+
+use std::{
+    borrow::Cow,
+    hash::RandomState,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    auth::{
+        Role,
+        access::Access,
+        authority::Authority,
+        bearer,
+        challenge::Challenge,
+        time::UnixTime,
+        verdicts::{VerdictCache, VerdictLimits},
+    },
+    http::{
+        cors::Cors,
+        form,
+        head::Head,
+        media::{self, ProblemForm},
+        response::Response,
+        status::Status,
+    },
+    protocol::{
+        limits::Limits,
+        matcher::{Interest, MatcherSet},
+        publish::{Publication, Refusal},
+        reserved::HubUrl,
+        subscribe::{QueryRules, Since, Subscription},
+        topic::TopicHasher,
+        update::Draft,
+    },
+};
+
+/// Where the resource identifier of the hub comes from, which tokens must name in `aud`
+/// (draft-08 #token-validation).
+#[derive(Debug, Clone)]
+pub enum Audience {
+    /// It is configured.
+    Fixed(Box<str>),
+    /// One for each host name that the hub is known by; the first for any other.
+    ByHost(Vec<(Box<str>, Box<str>)>),
+    /// The hub URL under whatever host the request names.
+    AnyHost,
+}
+
+/// What the endpoint needs of the configuration.
+#[derive(Debug)]
+pub struct EndpointSettings {
+    pub authority: Authority,
+    pub audience: Audience,
+    pub hub_url: HubUrl,
+    pub limits: Limits,
+    pub cors: Cors,
+    pub query_rules: QueryRules,
+    /// Subscribers without a token are admitted.
+    pub anonymous: bool,
+    pub topic_hasher: TopicHasher,
+}
+
+/// A subscription that is to be opened.
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    pub(crate) interest: Interest,
+    pub(crate) since: Option<Since>,
+    /// When the token stops being valid; how long from now.
+    pub(crate) remaining: Option<Duration>,
+}
+
+pub(crate) struct Endpoint {
+    settings: Arc<EndpointSettings>,
+    verdicts: VerdictCache,
+    nothing: Arc<MatcherSet>,
+}
+
+/// What goes wrong before the request itself is looked at.
+enum Denied {
+    Challenge(Challenge, &'static str),
+}
+
+impl Endpoint {
+    pub(crate) fn new(settings: Arc<EndpointSettings>) -> Self {
+        let verdicts = VerdictCache::new(VerdictLimits::default(), RandomState::new());
+        Endpoint { settings, verdicts, nothing: Arc::default() }
+    }
+
+    pub(crate) fn settings(&self) -> &EndpointSettings {
+        &self.settings
+    }
+
+    /// What a subscription request asks for, if it may have it (draft-08 #subscription).
+    pub(crate) fn subscribe(
+        &mut self,
+        head: &Head,
+        now: UnixTime,
+    ) -> Result<Subscribe, Response<'static>> {
+        let access = self.access(head, Role::Subscriber, now)?;
+        if access.is_none() && !self.settings.anonymous {
+            tracing::info!(
+                reason = "no token and anonymous is off: set MERCURE_ALLOW_ANONYMOUS=1 or the \
+                          directive `anonymous`",
+                "subscription refused"
+            );
+            return Err(challenge(Challenge::NoToken, head));
+        }
+        let EndpointSettings { query_rules, limits, .. } = &*self.settings;
+        let pairs = form::pairs(head.query().unwrap_or_default());
+        let last_event_id = head.header("Last-Event-ID");
+        let Subscription { matchers, since } =
+            Subscription::parse(pairs, last_event_id, *query_rules, limits)
+                .map_err(|error| refuse(Status::BadRequest, &error, head, "subscription refused"))?;
+        let grants = access.as_ref().map_or(&self.nothing, |access| &access.subscribe);
+        let remaining =
+            access.as_ref().and_then(|access| access.expires_at).map(|at| at.saturating_since(now));
+        let interest = Interest { matchers: Arc::new(matchers), grants: Arc::clone(grants) };
+        Ok(Subscribe { interest, since, remaining })
+    }
+
+    /// Whether the client may publish at all; looked at before its body is read.
+    pub(crate) fn publisher(
+        &mut self,
+        head: &Head,
+        now: UnixTime,
+    ) -> Result<Arc<Access>, Response<'static>> {
+        match self.access(head, Role::Publisher, now)? {
+            None => {
+                tracing::info!(reason = "no token", "publication refused");
+                Err(challenge(Challenge::NoToken, head).close())
+            }
+            Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
+                let error = "send the update as application/x-www-form-urlencoded";
+                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused").close())
+            }
+            Some(access) => Ok(access),
+        }
+    }
+
+    /// The update that a publication request asks for, if it may (draft-08 #publication,
+    /// #publishers).
+    pub(crate) fn draft(
+        &self,
+        head: &Head,
+        access: &Access,
+        body: &[u8],
+    ) -> Result<Draft, Response<'static>> {
+        let EndpointSettings { hub_url, limits, topic_hasher, .. } = &*self.settings;
+        let publication =
+            Publication::parse(form::pairs(body), hub_url, limits).map_err(|error| {
+                let status = match error.refusal() {
+                    Refusal::Malformed => Status::BadRequest,
+                    Refusal::TooLarge => Status::ContentTooLarge,
+                };
+                refuse(status, &error, head, "publication refused")
+            })?;
+        if !access.may_publish(&publication.topics) {
+            let reason = "the token grants `publish` on some of the topics at most";
+            tracing::info!(reason, topics = ?publication.topics, "publication refused");
+            return Err(challenge(Challenge::InsufficientScope, head));
+        }
+        Ok(publication.into_draft(topic_hasher))
+    }
+
+    /// The access that the request's token gives; `None` without a token. A token that fails is
+    /// never treated as none.
+    fn access(
+        &mut self,
+        head: &Head,
+        role: Role,
+        now: UnixTime,
+    ) -> Result<Option<Arc<Access>>, Response<'static>> {
+        let mut fields = head.headers("Authorization");
+        let Some(field) = fields.next() else { return Ok(None) };
+        let refused = |reason: &dyn std::fmt::Display, challenge_with| {
+            tracing::info!(%reason, %role, "token refused");
+            challenge(challenge_with, head).close()
+        };
+        if fields.next().is_some() {
+            return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
+        }
+        let token =
+            bearer::token(field).map_err(|error| refused(&error, Challenge::InvalidRequest))?;
+        let Endpoint { settings, verdicts, .. } = self;
+        let audience = audience(&settings.audience, head);
+        verdicts
+            .verify(&settings.authority, token, role, &audience, now)
+            .map(Some)
+            .map_err(|error| refused(&error, error.challenge()))
+    }
+}
+
+fn audience<'a>(audience: &'a Audience, head: &Head) -> Cow<'a, str> {
+    let host = || String::from_utf8_lossy(head.host().unwrap_or_default()).into_owned();
+    match audience {
+        Audience::Fixed(identifier) => Cow::Borrowed(identifier),
+        Audience::ByHost(known) => {
+            let host = host();
+            let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(&host));
+            Cow::Borrowed(found.or(known.first()).map_or("", |(_, identifier)| identifier))
+        }
+        Audience::AnyHost => {
+            Cow::Owned(format!("http://{}{}", host(), crate::http::route::HUB_PATH))
+        }
+    }
+}
+
+/// An answer that tells the client what is wrong with its request, and the operator too.
+fn refuse(
+    status: Status,
+    reason: &dyn std::fmt::Display,
+    head: &Head,
+    what: &'static str,
+) -> Response<'static> {
+    let reason = reason.to_string();
+    tracing::info!(reason, status = status.code(), "{what}");
+    Response::problem(status, Some(&reason), ProblemForm::asked_for(head))
+}
+
+/// An answer that asks for a token, or for another one (draft-08 #error-responses).
+fn challenge(challenge: Challenge, head: &Head) -> Response<'static> {
+    let status = match challenge.status() {
+        401 => Status::Unauthorized,
+        403 => Status::Forbidden,
+        _ => Status::BadRequest,
+    };
+    Response::problem(status, None, ProblemForm::asked_for(head))
+        .with("WWW-Authenticate", challenge.header_value(None))
+}

@@ -1,0 +1,86 @@
+//! Listening sockets: one for each worker and address, all on the same port.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::AsRawFd,
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr as UnixAddr, UnixListener},
+    },
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// A peer is asked for a sign of life after this much silence,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(25);
+/// then this often,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// and is gone when it acknowledged nothing for this long: within a minute in all.
+const USER_TIMEOUT: Duration = Duration::from_secs(45);
+/// Bytes that the kernel takes for a peer beyond what is on its way to it: a peer that stopped
+/// reading costs no more.
+const UNSENT_MAX: u32 = 64 * 1024;
+
+/// Opens a worker's listening socket. Everything that is set here, accepted sockets inherit.
+pub(crate) fn listen(addr: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = socket(addr)?;
+    socket.set_reuse_port(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL),
+    )?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+fn socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if let SocketAddr::V6(v6) = addr {
+        // `[::]` takes IPv4 as well, as people expect of "all addresses".
+        socket.set_only_v6(!v6.ip().is_unspecified())?;
+    }
+    Ok(socket)
+}
+
+/// Keeps the port for this process until all workers listen.
+pub(crate) struct Claim {
+    addr: SocketAddr,
+    _lock: Option<UnixListener>,
+}
+
+impl Claim {
+    /// Finds out whether the port is served already. `SO_REUSEPORT` alone would not say so: two
+    /// hubs would silently share it. The lock keeps a second start out until the workers listen.
+    pub(crate) fn new(addr: SocketAddr) -> io::Result<Self> {
+        // Nobody else can be given a port that the kernel is yet to choose.
+        let lock = (addr.port() != 0).then(|| lock(addr)).transpose()?;
+        let probe = socket(addr)?;
+        probe.bind(&addr.into())?;
+        let addr = probe.local_addr()?.as_socket().unwrap_or(addr);
+        Ok(Claim { addr, _lock: lock })
+    }
+
+    /// The address, with the port that the kernel chose if it was 0.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+fn lock(addr: SocketAddr) -> io::Result<UnixListener> {
+    let name = UnixAddr::from_abstract_name(format!("petasos-listen-{addr}"))?;
+    UnixListener::bind_addr(&name)
+}
+
+/// Makes a listener stop: a pending accept ends with an error, and new connections are refused.
+pub(crate) fn stop_listening(listener: &impl AsRawFd) {
+    // SAFETY: the descriptor is open while the listener is borrowed.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(listener.as_raw_fd()) };
+    // An error means that it does not listen any more.
+    let _ = SockRef::from(&fd).shutdown(std::net::Shutdown::Both);
+}

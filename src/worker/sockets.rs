@@ -1,0 +1,233 @@
+//! The sockets of a worker's subscribers, and the one descriptor that the pump sleeps on.
+//!
+//! A subscriber is a bare descriptor in one epoll set: no task, no buffer, no pending operation.
+//! The set also holds the worker's bell and its timer, and is itself watched by the runtime.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    sync::Arc,
+};
+
+use super::{pump::Outside, sender::Sender};
+use crate::{
+    hub::{Batch, Carrier, Ended, Hub, Key, Moment, Outcome},
+    log::{bell::Ring, history::Read, thread::Readers},
+    protocol::frame::{Form, LAST_CHUNK},
+};
+
+/// Events taken from the kernel at a time.
+const EVENTS_MAX: usize = 256;
+/// Bytes that a subscriber may send while its stream is open before it is cut; clients send none.
+const CHATTER_MAX: usize = 64 * 1024;
+
+const BELL: u64 = u64::MAX;
+const TIMER: u64 = u64::MAX - 1;
+
+/// An eventfd that wakes a worker. Made before the worker has a file table of its own, and never
+/// closed: other threads know it by its number.
+#[derive(Debug, Clone)]
+pub(crate) struct EventBell(Arc<OwnedFd>);
+
+impl EventBell {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: a plain system call; the new descriptor is owned here.
+        let fd = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
+        Ok(EventBell(Arc::new(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    pub(crate) fn silence(&self) {
+        let mut count = 0_u64;
+        // SAFETY: eight bytes are read into eight bytes. Nothing to read is fine.
+        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
+}
+
+impl Ring for EventBell {
+    fn ring(&self) {
+        let one = 1_u64;
+        // SAFETY: eight bytes are written from eight bytes. It cannot block: the counter is far
+        // from full, and a full one would be readable anyway.
+        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+}
+
+/// What the kernel said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event {
+    Writable(Key),
+    Gone(Key),
+}
+
+pub(crate) struct Sockets {
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    bell: EventBell,
+    sender: Sender,
+    readers: Readers,
+    /// Bytes of a stream read last, to be thrown away.
+    chatter: Box<[u8]>,
+    /// The carriers that were closed, to be counted.
+    pub(crate) closed: u64,
+}
+
+impl Sockets {
+    /// To be made on the worker's thread, in the file table that it will use.
+    pub(crate) fn new(bell: EventBell, sender: Sender, readers: Readers) -> io::Result<Self> {
+        // SAFETY: plain system calls; the new descriptors are owned here.
+        let (epoll, timer) = unsafe {
+            let epoll = OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?);
+            let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+            let timer = check(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))?;
+            (epoll, OwnedFd::from_raw_fd(timer))
+        };
+        let sockets = Sockets {
+            epoll,
+            timer,
+            bell,
+            sender,
+            readers,
+            chatter: vec![0; 4096].into(),
+            closed: 0,
+        };
+        sockets.watch(sockets.bell.descriptor(), libc::EPOLLIN, BELL)?;
+        sockets.watch(sockets.timer.as_raw_fd(), libc::EPOLLIN, TIMER)?;
+        Ok(sockets)
+    }
+
+    /// Readable when something happened.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
+    /// Watches a subscriber's socket: for its end, and for room after a short send. Told once for
+    /// each change, so nothing has to be switched on and off.
+    pub(crate) fn add(&self, carrier: Carrier, key: Key) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        self.watch(carrier.0, events, key.to_bits())
+    }
+
+    fn watch(&self, fd: RawFd, events: i32, data: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: data };
+        // SAFETY: a plain system call on descriptors that are open.
+        check(unsafe {
+            libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
+        })
+        .map(drop)
+    }
+
+    /// Takes events without waiting; `carrier_of` finds a subscriber's socket. Returns false if
+    /// there may be more.
+    pub(crate) fn poll(
+        &mut self,
+        carrier_of: impl Fn(Key) -> Option<Carrier>,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        let mut raw = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
+        // SAFETY: the kernel writes at most EVENTS_MAX events into the array.
+        let count = unsafe {
+            libc::epoll_wait(self.epoll.as_raw_fd(), raw.as_mut_ptr(), EVENTS_MAX as i32, 0)
+        };
+        let count = usize::try_from(count).unwrap_or(0);
+        for event in &raw[..count] {
+            let (flags, data) = (event.events as i32, event.u64);
+            match data {
+                BELL => self.bell.silence(),
+                TIMER => self.silence_timer(),
+                bits => {
+                    let key = Key::from_bits(bits);
+                    let Some(carrier) = carrier_of(key) else { continue };
+                    let ends = libc::EPOLLERR | libc::EPOLLHUP | libc::EPOLLRDHUP;
+                    if flags & ends != 0 || (flags & libc::EPOLLIN != 0 && self.chats(carrier)) {
+                        events.push(Event::Gone(key));
+                    } else if flags & libc::EPOLLOUT != 0 {
+                        events.push(Event::Writable(key));
+                    }
+                }
+            }
+        }
+        count < EVENTS_MAX
+    }
+
+    /// Throws away what a subscriber sends. True if it is too much, or the end.
+    fn chats(&mut self, carrier: Carrier) -> bool {
+        let mut heard = 0;
+        while heard <= CHATTER_MAX {
+            // SAFETY: the kernel writes at most as many bytes as the buffer has.
+            let count = unsafe {
+                let (buffer, len) = (self.chatter.as_mut_ptr().cast(), self.chatter.len());
+                libc::recv(carrier.0, buffer, len, libc::MSG_DONTWAIT)
+            };
+            match usize::try_from(count) {
+                Ok(0) => return true,
+                Ok(count) => heard += count,
+                Err(_) => return io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+
+    /// Wakes the pump at `at`, or not at all.
+    pub(crate) fn set_timer(&self, at: Option<Moment>, now: Moment) {
+        // Zero would switch the timer off.
+        let millis = at.map_or(0, |at| at.0.saturating_sub(now.0).max(1));
+        let value = libc::timespec {
+            tv_sec: libc::time_t::try_from(millis / 1000).unwrap_or(libc::time_t::MAX),
+            tv_nsec: (millis % 1000) as i64 * 1_000_000,
+        };
+        let interval = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let spec = libc::itimerspec { it_interval: interval, it_value: value };
+        // SAFETY: a plain system call; the old value is not asked for.
+        unsafe {
+            let fd = self.timer.as_raw_fd();
+            libc::timerfd_settime(fd, 0, &raw const spec, std::ptr::null_mut());
+        }
+    }
+
+    fn silence_timer(&self) {
+        let mut count = 0_u64;
+        // SAFETY: eight bytes are read into eight bytes. Nothing to read is fine.
+        unsafe { libc::read(self.timer.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
+}
+
+impl Outside for Sockets {
+    fn send(&mut self, hub: &Hub, batch: &Batch, outcomes: &mut Vec<Outcome>) {
+        self.sender.send(hub, batch, outcomes);
+    }
+
+    fn close(&mut self, ended: Ended) {
+        let fd = ended.carrier.0;
+        if ended.is_whole && ended.form == Form::Chunked {
+            send_now(fd, LAST_CHUNK);
+        }
+        // What the peer sent and nobody read would turn the close into a reset, which may overtake
+        // the last bytes.
+        self.chats(ended.carrier);
+        // SAFETY: the descriptor came from `into_raw_fd` and is closed once: the hub gives each
+        // carrier back once.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        self.closed += 1;
+    }
+
+    fn read(&mut self, read: Read) {
+        self.readers.request(read);
+    }
+}
+
+/// Sends what the socket takes at once, and returns how much that was.
+pub(crate) fn send_now(fd: RawFd, bytes: &[u8]) -> usize {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads `bytes` during the call.
+    let sent = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+    // An error is seen again, as an event of the socket.
+    usize::try_from(sent).unwrap_or(0)
+}
+
+pub(crate) fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
