@@ -1,3 +1,4 @@
+pub mod http;
 pub mod hub;
 pub mod log;
 pub mod protocol;
