@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     limits::Limits,
-    matcher::{Matcher, MatcherError, MatcherSet, MatcherType},
+    matcher::{MatcherError, MatcherSet, MatcherType},
     text,
 };
 
@@ -162,6 +162,7 @@ fn supported_names() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::matcher::Matcher;
     use std::convert::Infallible;
 
     fn parse_with(
