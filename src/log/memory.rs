@@ -12,7 +12,7 @@ use super::history::{
 use crate::protocol::{
     id::IdCipher,
     matcher::Interest,
-    subscribe::Since,
+    subscribe::{EARLIEST, Since},
     update::{Position, Update},
 };
 
@@ -127,8 +127,6 @@ impl Store for Memory {
     }
 }
 
-const EARLIEST: &str = "earliest";
-
 impl History for Memory {
     fn locate(&self, since: &Since, unknown: UnknownId) -> Located {
         let kept = self.read_lock();
@@ -137,14 +135,18 @@ impl History for Memory {
             position: kept.last,
             last_event_id: kept.updates.back().map_or(EARLIEST, |update| update.id()).into(),
         };
+        let unknown_id = || match unknown {
+            UnknownId::All => earliest(),
+            UnknownId::Live => newest(),
+        };
         match since {
             Since::Earliest => earliest(),
             Since::Empty => newest(),
-            Since::Id(id) => match (self.find(&kept, id), unknown) {
-                (Some(position), _) => Located { position, last_event_id: id.clone() },
-                (None, UnknownId::All) => earliest(),
-                (None, UnknownId::Live) => newest(),
+            Since::Id(id) => match self.find(&kept, id) {
+                Some(position) => Located { position, last_event_id: id.clone() },
+                None => unknown_id(),
             },
+            Since::Unknown => unknown_id(),
         }
     }
 

@@ -2,7 +2,57 @@
 
 use std::sync::Arc;
 
-use super::{topic::Topic, update::Update};
+use super::{
+    text::{self, ForbiddenCharacter},
+    topic::Topic,
+    update::Update,
+};
+
+/// How the text of a matcher is read (draft-08 #matcher-types). `urlpattern` will be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatcherType {
+    /// The default.
+    Exact,
+}
+
+/// Why a text is no matcher of its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MatcherError {
+    #[error("is longer than {len_max} bytes")]
+    TooLong { len_max: usize },
+    #[error(transparent)]
+    Character(#[from] ForbiddenCharacter),
+}
+
+impl MatcherType {
+    /// Every type that this hub supports.
+    pub const ALL: [MatcherType; 1] = [MatcherType::Exact];
+
+    /// The canonical name, compared byte by byte.
+    pub fn name(self) -> &'static str {
+        match self {
+            MatcherType::Exact => "exact",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<MatcherType> {
+        MatcherType::ALL.into_iter().find(|matcher_type| matcher_type.name() == name)
+    }
+
+    /// The matcher that `value` is in this type, or `Matcher::Any` if it is the wildcard.
+    pub fn matcher(self, value: &str, len_max: usize) -> Result<Matcher, MatcherError> {
+        if value == Matcher::WILDCARD {
+            return Ok(Matcher::Any);
+        }
+        if value.len() > len_max {
+            return Err(MatcherError::TooLong { len_max });
+        }
+        text::check(value)?;
+        match self {
+            MatcherType::Exact => Ok(Matcher::Exact(value.into())),
+        }
+    }
+}
 
 /// A topic matcher (draft-08 #matcher-types).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +64,17 @@ pub enum Matcher {
 }
 
 impl Matcher {
+    /// The value that matches every topic, in every type (draft-08 #matcher-types).
+    pub const WILDCARD: &str = "*";
+
+    /// The matcher as it was written.
+    pub fn text(&self) -> &str {
+        match self {
+            Matcher::Any => Matcher::WILDCARD,
+            Matcher::Exact(text) => text,
+        }
+    }
+
     /// Whether this matcher selects `topic`.
     pub fn matches(&self, topic: &str) -> bool {
         match self {
@@ -59,6 +120,15 @@ impl MatcherSet {
             .is_ok()
     }
 
+    /// Bytes that the set holds beside its own size.
+    pub fn footprint(&self) -> usize {
+        let text = |matcher: &Matcher| match matcher {
+            Matcher::Any => 0,
+            Matcher::Exact(text) => text.len(),
+        };
+        self.sorted.iter().map(|matcher| size_of::<Matcher>() + text(matcher)).sum()
+    }
+
     /// Whether any matcher of the set selects any of `topics`.
     pub fn matches_any(&self, topics: &[Topic]) -> bool {
         topics.iter().any(|topic| self.matches(topic.text()))
@@ -91,5 +161,45 @@ impl Interest {
     /// Whether the grants allow `update` to be read (draft-08 #subscribers).
     pub fn may_read(&self, update: &Update) -> bool {
         !update.private || self.grants.matches_any(&update.topics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_have_one_spelling() {
+        assert_eq!(MatcherType::from_name("exact"), Some(MatcherType::Exact));
+        for name in ["", "Exact", "EXACT", "exact ", "urlpattern", "*"] {
+            assert_eq!(MatcherType::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn values_are_checked_and_the_wildcard_is_known() {
+        let matcher = |value| MatcherType::Exact.matcher(value, 4);
+        assert_eq!(matcher("*"), Ok(Matcher::Any));
+        assert_eq!(matcher("**"), Ok(Matcher::Exact("**".into())));
+        assert_eq!(matcher(""), Ok(Matcher::Exact("".into())));
+        assert_eq!(matcher("abcd"), Ok(Matcher::Exact("abcd".into())));
+        assert_eq!(matcher("abcde"), Err(MatcherError::TooLong { len_max: 4 }));
+        assert!(matches!(matcher("a\u{ad}"), Err(MatcherError::Character(_))));
+        assert_eq!(MatcherType::Exact.matcher("*", 0), Ok(Matcher::Any));
+    }
+
+    #[test]
+    fn a_set_selects_what_one_of_its_matchers_selects() {
+        let exact = |text: &str| Matcher::Exact(text.into());
+        let set = MatcherSet::new(vec![exact("b"), exact("a"), exact("b"), exact("")]);
+        assert_eq!(set.iter().len(), 3);
+        for (topic, selected) in
+            [("a", true), ("b", true), ("A", false), ("c", false), ("ab", false), ("*", false)]
+        {
+            assert_eq!(set.matches(topic), selected, "{topic}");
+        }
+        let any = MatcherSet::new(vec![exact("a"), Matcher::Any]);
+        assert!(any.matches("whatever"));
+        assert!(!MatcherSet::default().matches("a"));
     }
 }

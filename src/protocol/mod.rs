@@ -6,7 +6,11 @@
 
 pub mod frame;
 pub mod id;
+pub mod limits;
 pub mod matcher;
+pub mod publish;
+pub mod reserved;
 pub mod subscribe;
+pub mod text;
 pub mod topic;
 pub mod update;

@@ -1,12 +1,7 @@
 //! What requests mean to this hub: where HTTP, tokens and the protocol come together. Knows no
 //! sockets, so that every carrier of HTTP serves the same hub.
 
-use std::{
-    borrow::Cow,
-    hash::RandomState,
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, hash::RandomState, sync::Arc, time::Duration};
 
 use crate::{
     auth::{
@@ -112,8 +107,9 @@ impl Endpoint {
         let pairs = form::pairs(head.query().unwrap_or_default());
         let last_event_id = head.header("Last-Event-ID");
         let Subscription { matchers, since } =
-            Subscription::parse(pairs, last_event_id, *query_rules, limits)
-                .map_err(|error| refuse(Status::BadRequest, &error, head, "subscription refused"))?;
+            Subscription::parse(pairs, last_event_id, *query_rules, limits).map_err(|error| {
+                refuse(Status::BadRequest, &error, head, "subscription refused")
+            })?;
         let grants = access.as_ref().map_or(&self.nothing, |access| &access.subscribe);
         let remaining =
             access.as_ref().and_then(|access| access.expires_at).map(|at| at.saturating_since(now));
@@ -134,7 +130,8 @@ impl Endpoint {
             }
             Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
                 let error = "send the update as application/x-www-form-urlencoded";
-                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused").close())
+                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused")
+                    .close())
             }
             Some(access) => Ok(access),
         }

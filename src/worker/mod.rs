@@ -1,4 +1,25 @@
-//! Worker threads.
+//! The only folder that names the runtime: worker threads, their sockets and their loop.
+//!
+//! Each worker owns a runtime, a listening socket for each address, its subscribers and its pump.
+//! What happens to a byte: `listener` accepts, `connection` reads requests and answers them with
+//! the help of `endpoint`, a subscriber's socket moves to `sockets`, and from then on `pump` feeds
+//! it through `sender`.
+
 mod clock;
+mod connection;
+mod endpoint;
+mod listener;
+mod local;
 pub mod promise;
 pub mod pump;
+mod readiness;
+mod run;
+mod runtime;
+mod sender;
+mod sockets;
+
+pub use self::{
+    endpoint::{Audience, EndpointSettings},
+    run::{Bells, Overload, Settings, StartError, Workers, start},
+    runtime::Driver,
+};

@@ -59,6 +59,8 @@ pub struct Start {
 pub struct Turn {
     /// There may be more to do at once.
     pub worked: bool,
+    /// A batch was sent, which takes its time.
+    pub sent: bool,
     /// When the next turn is due at the latest.
     pub next: Option<Moment>,
 }
@@ -181,13 +183,13 @@ impl<O: Outside> Pump<O> {
         worked |= self.take_replies(now);
         worked |= self.hub.expire(now);
         self.submit_waiting(now);
-        self.deliver(now);
+        let sent = self.deliver(now);
         self.request_reads();
         while let Some(ended) = self.hub.next_ended() {
             self.outside.close(ended);
         }
         self.report_finished();
-        Turn { worked: worked || self.hub.has_work(), next: self.next_due() }
+        Turn { worked: worked || self.hub.has_work(), sent, next: self.next_due() }
     }
 
     /// Takes all that the log has handed over, so that each subscriber gets what is new for it in
@@ -262,10 +264,10 @@ impl<O: Outside> Pump<O> {
         }
     }
 
-    fn deliver(&mut self, now: Moment) {
+    fn deliver(&mut self, now: Moment) -> bool {
         self.hub.next_batch(now, &mut self.batch);
         if self.batch.is_empty() {
-            return;
+            return false;
         }
         self.outcomes.clear();
         self.outside.send(&self.hub, &self.batch, &mut self.outcomes);
@@ -273,6 +275,7 @@ impl<O: Outside> Pump<O> {
         for (send, outcome) in self.batch.sends().iter().zip(&self.outcomes) {
             self.hub.sent(&self.batch, send, *outcome, now);
         }
+        true
     }
 
     fn request_reads(&mut self) {

@@ -1,0 +1,81 @@
+//! The registered claims that a hub enforces: `iss`, `aud`, `exp` and `nbf` (draft-08
+//! #token-validation). `sub`, `client_id`, `iat` and `jti` are the issuer's obligations.
+
+use serde_json::{Map, Value};
+
+use super::{
+    error::{Part, TokenError},
+    json,
+    time::UnixTime,
+};
+use crate::protocol::text::excerpt;
+
+/// The claims of a token, taken one by one.
+#[derive(Debug)]
+pub(super) struct Claims {
+    members: Map<String, Value>,
+}
+
+impl Claims {
+    pub(super) fn new(members: Map<String, Value>) -> Result<Claims, TokenError> {
+        json::check_case(&members, &["iss", "aud", "exp", "nbf", "authorization_details"])
+            .map_err(|source| TokenError::WrongCase { part: Part::Claims, source })?;
+        Ok(Claims { members })
+    }
+
+    pub(super) fn issuer(&self) -> Result<Option<&str>, TokenError> {
+        match self.members.get("iss") {
+            None => Ok(None),
+            Some(Value::String(iss)) => Ok(Some(iss)),
+            Some(_) => Err(TokenError::ClaimShape { name: "iss", expected: "string" }),
+        }
+    }
+
+    /// A `NumericDate` (RFC 7519 §2), which may have a fraction.
+    pub(super) fn date(&self, name: &'static str) -> Result<Option<UnixTime>, TokenError> {
+        match self.members.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(seconds) => Ok(Some(UnixTime::from_numeric_date(seconds))),
+                None => Err(TokenError::ClaimShape { name, expected: "number" }),
+            },
+        }
+    }
+
+    /// "The resource identifier matches when it equals that string or is a member of that array."
+    /// `Ok(false)`: there is no `aud`.
+    pub(super) fn check_audience(&self, hub: &str) -> Result<bool, TokenError> {
+        let shape = TokenError::ClaimShape { name: "aud", expected: "string or array of strings" };
+        let audiences = match self.members.get("aud") {
+            None => return Ok(false),
+            Some(one @ Value::String(_)) => std::slice::from_ref(one),
+            Some(Value::Array(several)) => several,
+            Some(_) => return Err(shape),
+        };
+        let audiences: Option<Vec<&str>> = audiences.iter().map(Value::as_str).collect();
+        let audiences = audiences.ok_or(shape)?;
+        match audiences.contains(&hub) {
+            true => Ok(true),
+            false => Err(TokenError::Audience { aud: listed(&audiences), hub: hub.to_owned() }),
+        }
+    }
+
+    pub(super) fn take_details(&mut self) -> Option<Value> {
+        self.members.remove("authorization_details")
+    }
+}
+
+fn listed(audiences: &[&str]) -> String {
+    const SHOWN_MAX: usize = 3;
+    match audiences {
+        [] => "an empty list".into(),
+        _ => {
+            let mut shown: Vec<String> =
+                audiences.iter().take(SHOWN_MAX).map(|audience| excerpt(audience)).collect();
+            if audiences.len() > SHOWN_MAX {
+                shown.push("…".into());
+            }
+            shown.join(", ")
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! One connection that speaks HTTP/1.1: requests in, answers out, until it becomes a stream.
+
+use std::{
+    future::poll_fn,
+    mem,
+    os::fd::{AsRawFd, IntoRawFd, RawFd},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use monoio::{
+    buf::IoBufMut,
+    io::{AsyncReadRent, AsyncWriteRentExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+use super::{
+    endpoint::Subscribe,
+    local::{Local, Reserved},
+    pump::{PublishError, Start},
+    run::Overload,
+    sockets::send_now,
+};
+use crate::{
+    http::{
+        body::{BodyLength, BodyReader, Step},
+        date::HttpDate,
+        fields::Fields,
+        head::Head,
+        media::ProblemForm,
+        pages,
+        reader::HeadReader,
+        refusal::Refusal,
+        response::{CONTINUE, Envelope, Response},
+        route::{Route, route},
+        status::Status,
+        stream::{self, StreamForm},
+    },
+    hub::{Carrier, Joiner, Moment},
+    log::history::Chunk,
+    protocol::frame::{Form, LAST_CHUNK},
+};
+
+/// Bytes that are read at a time.
+const READ_LEN: usize = 4096;
+/// The same for bodies that are known to be longer.
+const READ_LEN_MAX: usize = 64 * 1024;
+/// A client that has not taken an answer by then is given up.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a client still sends after its last answer is read for this long, so that the answer is
+/// not lost in a reset.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const LINGER_LEN_MAX: usize = 1 << 20;
+/// Requests that are served from what was received already, before others get their turn.
+const REQUESTS_IN_A_ROW: u32 = 16;
+/// Publishers that are refused for now come back after this time.
+const RETRY_AFTER_SECONDS: u32 = 1;
+/// Subscribers that are refused for now come back after a time up to this.
+const RECONNECT_MAX: Duration = Duration::from_secs(20);
+
+/// The connection has to be closed: the client left, was too slow, or the socket failed.
+struct Lost;
+
+/// What becomes of the connection after an answer.
+enum Next {
+    Request,
+    /// The client may not have sent everything that it wants to send.
+    Linger,
+    Close,
+    /// The socket belongs to a subscriber now.
+    Stream(Stream),
+}
+
+/// A subscriber that is about to get its socket.
+struct Stream {
+    head: Vec<u8>,
+    form: Form,
+    subscribe: Subscribe,
+    start: Option<Chunk>,
+}
+
+/// A request body, and its share of the worker's budget.
+struct Body<'a> {
+    bytes: Vec<u8>,
+    reserved: Reserved<'a>,
+}
+
+struct Connection<'a> {
+    local: &'a Local,
+    stream: TcpStream,
+    /// What was received and not read yet.
+    input: Vec<u8>,
+    heads: HeadReader,
+}
+
+/// Serves a connection to its end, or until it becomes a stream.
+pub(super) async fn serve(local: Rc<Local>, stream: TcpStream) {
+    let fd = stream.as_raw_fd();
+    let mut connection =
+        Connection { local: &local, stream, input: Vec::new(), heads: HeadReader::default() };
+    match connection.requests().await {
+        Ok(Next::Stream(stream)) => {
+            let fd = connection.stream.into_raw_fd();
+            become_stream(&local, fd, stream);
+        }
+        Ok(Next::Linger) => connection.linger().await,
+        Ok(Next::Request | Next::Close) => {}
+        // An operation may still be under way: it ends with the connection.
+        Err(Lost) => shut_down(fd),
+    }
+}
+
+impl<'a> Connection<'a> {
+    /// Serves request after request. Returns what is to become of the connection then.
+    async fn requests(&mut self) -> Result<Next, Lost> {
+        let mut in_a_row = 0;
+        let mut wait = self.local.settings.header_timeout;
+        loop {
+            let head = match self.head(wait).await? {
+                Some(Ok(head)) => head,
+                Some(Err(refusal)) => return self.refuse(refusal).await,
+                None => return Ok(Next::Close),
+            };
+            match self.request(head).await? {
+                Next::Request => {}
+                next => return Ok(next),
+            }
+            wait = self.local.settings.idle_timeout;
+            in_a_row = if self.input.is_empty() { 0 } else { in_a_row + 1 };
+            if in_a_row == REQUESTS_IN_A_ROW {
+                in_a_row = 0;
+                sleep(Duration::ZERO).await;
+            }
+        }
+    }
+
+    /// The next request head; `None` at the end of the connection between two requests. `wait`:
+    /// for its first byte.
+    async fn head(&mut self, wait: Duration) -> Result<Option<Result<Head, Refusal>>, Lost> {
+        let limits = &self.local.settings.head_limits;
+        if self.input.is_empty() {
+            if self.local.draining.get() {
+                return Ok(None);
+            }
+            let fd = self.stream.as_raw_fd();
+            self.local.set_idle(fd, true);
+            let read = self.fill(READ_LEN, Instant::now() + wait).await;
+            self.local.set_idle(fd, false);
+            // Nobody is owed an answer yet.
+            if !matches!(read, Ok(1..)) {
+                return read.map(|_| None);
+            }
+        }
+        let until = Instant::now() + self.local.settings.header_timeout;
+        loop {
+            match self.heads.read(&self.input, limits) {
+                Ok(Some((head, len))) => {
+                    self.input.drain(..len);
+                    return Ok(Some(Ok(head)));
+                }
+                Ok(None) => {}
+                Err(refusal) => return Ok(Some(Err(refusal))),
+            }
+            if self.fill(READ_LEN, until).await? == 0 {
+                return Err(Lost);
+            }
+        }
+    }
+
+    /// Receives up to `len` bytes more; 0 at the end of input.
+    async fn fill(&mut self, len: usize, until: Instant) -> Result<usize, Lost> {
+        let mut input = mem::take(&mut self.input);
+        let start = input.len();
+        input.reserve(len);
+        let room = start..input.capacity();
+        let wait = until.saturating_duration_since(Instant::now());
+        let read = timeout(wait, self.stream.read(input.slice_mut(room))).await;
+        // After a time-out the operation keeps its buffer until the socket is shut down.
+        let Ok((result, buffer)) = read else { return Err(Lost) };
+        self.input = buffer.into_inner();
+        result.map_err(|_| Lost)
+    }
+
+    async fn request(&mut self, head: Head) -> Result<Next, Lost> {
+        match route(head.method, head.path()) {
+            Route::Publish => self.publish(head).await,
+            Route::Subscribe | Route::SubscribeHead => self.subscribe(head).await,
+            other => {
+                let response = self.other(&head, other);
+                self.respond_unread(&head, response).await
+            }
+        }
+    }
+
+    /// Everything but publications and subscriptions.
+    fn other(&self, head: &Head, route: Route) -> Response<'static> {
+        let form = ProblemForm::asked_for(head);
+        match route {
+            Route::Options { allow } => {
+                let cors = &self.local.settings.endpoint.cors;
+                cors.preflight(head.header("Origin"), allow)
+            }
+            Route::MethodNotAllowed { allow } => Response::method_not_allowed(allow, form),
+            other => pages::page(other).unwrap_or_else(|| {
+                let detail = "there is nothing here; the hub is at /.well-known/mercure";
+                Response::problem(Status::NotFound, Some(detail), form)
+            }),
+        }
+    }
+
+    async fn publish(&mut self, head: Head) -> Result<Next, Lost> {
+        let local = self.local;
+        let access = local.endpoint.borrow_mut().publisher(&head, local.unix_time());
+        let access = match access {
+            Ok(access) => access,
+            Err(response) => return self.respond_unread(&head, response).await,
+        };
+        let Body { bytes, reserved } = match self.body(&head).await? {
+            Ok(body) => body,
+            Err(response) => return self.respond_unread(&head, response).await,
+        };
+        let draft = local.endpoint.borrow().draft(&head, &access, &bytes);
+        drop(bytes);
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err(response) => return self.respond(&head, response).await,
+        };
+        let publication = local.pump(|pump| pump.publish(draft, local.now()));
+        // The pump keeps the time of a publication that has to wait.
+        local.nudge();
+        let published = poll_fn(|cx| local.pump(|pump| pump.poll_published(publication, cx))).await;
+        drop(reserved);
+        let response = match &published {
+            Ok(update) => Response::text(Status::Ok, update.id().as_bytes()),
+            Err(error) => unavailable(&head, *error),
+        };
+        self.respond(&head, response).await
+    }
+
+    /// Reads the request's body, or finds out why it is not taken.
+    async fn body(&mut self, head: &Head) -> Result<Result<Body<'a>, Response<'static>>, Lost> {
+        let local = self.local;
+        let refused = |refusal| Response::refusal(refusal, ProblemForm::asked_for(head));
+        let full = || {
+            let detail = "the hub holds too many unanswered updates; try again later";
+            let form = ProblemForm::asked_for(head);
+            Response::problem(Status::ServiceUnavailable, Some(detail), form)
+                .retry_after(RETRY_AFTER_SECONDS)
+        };
+        let mut reader = match BodyReader::new(head.body, local.settings.body_len_max) {
+            Ok(reader) => reader,
+            Err(refusal) => return Ok(Err(refused(refusal))),
+        };
+        if let Some(whole) = reader.take_whole(&self.input) {
+            let Some(reserved) = local.reserve(whole.len()) else { return Ok(Err(full())) };
+            let bytes = whole.to_vec();
+            self.input.drain(..bytes.len());
+            return Ok(Ok(Body { bytes, reserved }));
+        }
+        if head.expects_continue && self.input.is_empty() {
+            self.send(CONTINUE.to_vec()).await?;
+        }
+        let Some(mut reserved) = local.reserve(0) else { return Ok(Err(full())) };
+        let mut bytes = Vec::new();
+        let until = Instant::now() + local.settings.body_timeout;
+        loop {
+            let before = bytes.len();
+            let Step { consumed, done } = match reader.decode(&self.input, &mut bytes) {
+                Ok(step) => step,
+                Err(refusal) => return Ok(Err(refused(refusal))),
+            };
+            self.input.drain(..consumed);
+            if !reserved.grow(bytes.len() - before) {
+                return Ok(Err(full()));
+            }
+            if done {
+                return Ok(Ok(Body { bytes, reserved }));
+            }
+            let len = if bytes.len() > READ_LEN { READ_LEN_MAX } else { READ_LEN };
+            if self.fill(len, until).await? == 0 {
+                return Err(Lost);
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, head: Head) -> Result<Next, Lost> {
+        let local = self.local;
+        let subscribe = local.endpoint.borrow_mut().subscribe(&head, local.unix_time());
+        let subscribe = match subscribe {
+            Ok(subscribe) => subscribe,
+            Err(response) => return self.respond_unread(&head, response).await,
+        };
+        let is_full = local.pump(|pump| pump.hub.len()) >= local.settings.subscribers_max;
+        if is_full || local.draining.get() {
+            return self.turn_away(&head).await;
+        }
+        let Some(since) = subscribe.since.clone() else {
+            return self.start(&head, subscribe, &Fields::NONE, None).await;
+        };
+        let interest = subscribe.interest.clone();
+        let start = local.pump(|pump| pump.start_replay(since, interest));
+        local.nudge();
+        let Start { located, chunk } =
+            poll_fn(|cx| local.pump(|pump| pump.poll_start(start, cx))).await;
+        // Retention cannot come between the look-up and the first piece: they are one read.
+        let Ok(chunk) = chunk else { return Err(Lost) };
+        let fields = stream::last_event_id(&located.last_event_id);
+        self.start(&head, subscribe, &fields, Some(chunk)).await
+    }
+
+    /// Answers a subscription with the beginning of a stream.
+    async fn start(
+        &mut self,
+        request: &Head,
+        subscribe: Subscribe,
+        fields: &Fields,
+        start: Option<Chunk>,
+    ) -> Result<Next, Lost> {
+        let (date, mut head) = (self.local.date(), Vec::new());
+        let envelope = self.envelope(request, &date);
+        let form = match stream::encode_start(&envelope, fields, &mut head) {
+            StreamForm::Chunked => Form::Chunked,
+            StreamForm::Bare => Form::Bare,
+        };
+        if envelope.head_only {
+            self.send(head).await?;
+            return Ok(Next::Linger);
+        }
+        Ok(Next::Stream(Stream { head, form, subscribe, start }))
+    }
+
+    /// Tells a subscriber to come back later, in a way that browsers understand: any answer but
+    /// 200 makes an `EventSource` give up for ever.
+    async fn turn_away(&mut self, request: &Head) -> Result<Next, Lost> {
+        let local = self.local;
+        if local.settings.overload == Overload::Reject {
+            let detail = "the hub has as many subscribers as it takes; try again later";
+            let form = ProblemForm::asked_for(request);
+            let response = Response::problem(Status::ServiceUnavailable, Some(detail), form)
+                .retry_after(RETRY_AFTER_SECONDS);
+            return self.respond(request, response).await;
+        }
+        let (date, mut bytes) = (local.date(), Vec::new());
+        let envelope = self.envelope(request, &date);
+        let form = stream::encode_start(&envelope, &Fields::NONE, &mut bytes);
+        if !envelope.head_only {
+            let retry = RECONNECT_MAX.mul_f64(0.1 + 0.9 * local.random()).as_millis();
+            let event = format!("retry: {retry}\n\n");
+            match form {
+                StreamForm::Chunked => {
+                    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+                    bytes.extend_from_slice(chunk.as_bytes());
+                    bytes.extend_from_slice(LAST_CHUNK);
+                }
+                StreamForm::Bare => bytes.extend_from_slice(event.as_bytes()),
+            }
+        }
+        self.send(bytes).await?;
+        Ok(Next::Linger)
+    }
+
+    /// Answers a request that was not understood; the last answer on the connection.
+    async fn refuse(&mut self, refusal: Refusal) -> Result<Next, Lost> {
+        tracing::info!(reason = %refusal, "request refused");
+        let date = self.local.date();
+        let cors = Fields::NONE;
+        let envelope = Envelope::for_refusal(Some(&date), &cors);
+        let mut bytes = Vec::new();
+        let _ = Response::refusal(refusal, ProblemForm::Json).encode(&envelope, &mut bytes);
+        self.send(bytes).await?;
+        Ok(Next::Linger)
+    }
+
+    /// Answers a request whose body, if it has one, was not read.
+    async fn respond_unread(
+        &mut self,
+        request: &Head,
+        response: Response<'_>,
+    ) -> Result<Next, Lost> {
+        let response = match request.body {
+            BodyLength::None => response,
+            BodyLength::Sized(_) | BodyLength::Chunked => response.close(),
+        };
+        self.respond(request, response).await
+    }
+
+    async fn respond(&mut self, request: &Head, response: Response<'_>) -> Result<Next, Lost> {
+        let (date, mut bytes) = (self.local.date(), Vec::new());
+        let keep_alive = response.encode(&self.envelope(request, &date), &mut bytes);
+        self.send(bytes).await?;
+        Ok(if keep_alive { Next::Request } else { Next::Linger })
+    }
+
+    fn envelope<'b>(&'b self, request: &Head, date: &'b HttpDate) -> Envelope<'b> {
+        let cors = self.local.settings.endpoint.cors.fields(request.header("Origin"));
+        let mut envelope = Envelope::for_request(request, Some(date), cors);
+        envelope.keep_alive &= !self.local.draining.get();
+        envelope
+    }
+
+    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Lost> {
+        let sent = send_now(self.stream.as_raw_fd(), &bytes);
+        if sent == bytes.len() {
+            return Ok(());
+        }
+        let rest = bytes[sent..].to_vec();
+        match timeout(ANSWER_TIMEOUT, self.stream.write_all(rest)).await {
+            Ok((Ok(_), _)) => Ok(()),
+            _ => Err(Lost),
+        }
+    }
+
+    /// Lets the client read its last answer: a socket that is closed while input lies unread
+    /// resets the connection, and the answer may be lost in that.
+    async fn linger(&mut self) {
+        let fd = self.stream.as_raw_fd();
+        // SAFETY: a plain system call on an open descriptor.
+        unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+        let until = Instant::now() + LINGER_TIMEOUT;
+        let mut heard = 0;
+        while heard < LINGER_LEN_MAX {
+            self.input.clear();
+            match self.fill(READ_LEN_MAX, until).await {
+                Ok(0) => return,
+                Ok(len) => heard += len,
+                Err(Lost) => break,
+            }
+        }
+        shut_down(fd);
+    }
+}
+
+fn unavailable(head: &Head, error: PublishError) -> Response<'static> {
+    Response::problem(
+        Status::ServiceUnavailable,
+        Some(&error.to_string()),
+        ProblemForm::asked_for(head),
+    )
+    .retry_after(RETRY_AFTER_SECONDS)
+}
+
+/// Ends what is under way on a socket, so that it can be closed.
+fn shut_down(fd: RawFd) {
+    // SAFETY: a plain system call; an error means that the peer was faster.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// Gives a socket to the hub. All of this is one turn: nothing is committed between the moment
+/// from which the subscriber receives updates and its entry into the hub.
+fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
+    let Stream { mut head, form, subscribe, start } = stream;
+    let Subscribe { interest, remaining, .. } = subscribe;
+    let now = local.now();
+    let life = local.settings.write_timeout.map_or(Moment::NEVER, |life| {
+        // Spread over the last fifth, so that clients do not come back in waves.
+        now + life.mul_f64(1.0 - 0.2 * local.random())
+    });
+    let deadline = remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
+    let sent = send_now(fd, &head);
+    head.drain(..sent);
+    let carrier = Carrier(fd);
+    let unsent = Bytes::from(head);
+    let joiner = Joiner { carrier, form, interest, deadline: deadline.min(life), unsent };
+    local.pump(|pump| {
+        let key = match start {
+            None => pump.join(joiner, now),
+            Some(Chunk { updates, through }) => {
+                pump.hub.join_replaying(joiner, updates, through, now)
+            }
+        };
+        if let Err(error) = pump.outside.add(carrier, key) {
+            tracing::warn!(%error, "a subscriber cannot be watched: it is closed");
+            pump.hub.leave(key);
+        }
+    });
+    local.nudge();
+}
