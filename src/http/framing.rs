@@ -3,7 +3,7 @@
 
 use super::{
     body::BodyLength,
-    fields::{list, trim},
+    fields::{is_token, list, trim},
     head::Version,
     refusal::Refusal,
 };
@@ -75,18 +75,14 @@ impl Framing {
         // Not `list`: an empty element is a way to look different to different readers.
         for coding in value.split(|&byte| byte == b',').map(trim) {
             let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-            let is_token = super::fields::is_token(coding);
             self.codings = Some(match (self.codings, is_chunked) {
-                _ if !is_token => Codings::Malformed,
+                _ if !is_token(coding) => Codings::Malformed,
                 (None, true) => Codings::Chunked,
                 (Some(Codings::Others), true) => Codings::OthersThenChunked,
                 (None | Some(Codings::Others), false) => Codings::Others,
                 // Nothing may follow `chunked` (RFC 9112 §6.1).
                 (Some(_), _) => Codings::Malformed,
             });
-            if !is_token {
-                return;
-            }
         }
     }
 

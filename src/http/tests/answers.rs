@@ -6,6 +6,7 @@ use crate::http::{
     fields::Fields,
     head::Version,
     media::ProblemForm,
+    reader::{HeadReader, Limits},
     refusal::Refusal,
     response::{Envelope, Response},
     status::Status,
@@ -112,6 +113,23 @@ fn a_refusal_ends_the_connection() {
     let envelope = Envelope::for_refusal(None, NO_FIELDS);
     let (text, lives) = encode(&Response::new(Status::BadRequest), &envelope);
     assert!(text.contains("Connection: close\r\n") && !lives);
+}
+
+#[test]
+fn an_envelope_is_addressed_to_its_request() {
+    let date = HttpDate::new(0);
+    let mut cors = Fields::NONE;
+    cors.push("Vary", "Origin");
+    let addressed = |request: &[u8]| {
+        let read = HeadReader::default().read(request, &Limits::default());
+        let (head, _) = read.unwrap().unwrap();
+        let envelope = Envelope::for_request(&head, Some(&date), &cors);
+        assert_eq!((envelope.date, envelope.cors), (Some(&date), &cors));
+        (envelope.version, envelope.keep_alive, envelope.head_only)
+    };
+    let head = addressed(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(head, (Version::Http11, true, true));
+    assert_eq!(addressed(b"GET / HTTP/1.0\r\n\r\n"), (Version::Http10, false, false));
 }
 
 #[test]

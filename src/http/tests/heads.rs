@@ -100,7 +100,9 @@ fn a_connection_is_kept_as_its_version_and_options_say() {
         ("1.1", "Connection: x , CLOSE\r\n", false),
         ("1.1", "Connection: x\r\nconnection: close\r\n", false),
         ("1.1", "Connection: keep-alive, close\r\n", false),
+        ("1.1", "Connection: close, x\r\n", false),
         ("1.1", "Connection: closed\r\n", true),
+        ("1.0", "Connection: keep-alive, x\r\n", true),
         ("1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\n", true),
         ("1.0", "", false),
         ("1.0", "Connection: Keep-Alive\r\n", true),
@@ -200,14 +202,13 @@ fn limits_of_any_size_do_no_harm() {
 
 #[test]
 fn bytes_are_looked_at_once() {
-    // A head of 100 kB that arrives byte by byte: were each byte looked at anew each time, these
-    // would be 5 thousand million, and the test would not end.
-    let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(100_000));
     let mut reader = HeadReader::default();
-    let outcomes = (1..=head.len())
-        .map(|len| reader.read(&head.as_bytes()[..len], &Limits::default()))
-        .filter(|outcome| !matches!(outcome, Ok(None)));
-    assert_eq!(outcomes.count(), 1);
+    let mut read = |input: &[u8]| reader.read(input, &Limits::default());
+    assert_eq!(read(b"GET / HTTP/1.1\r\nHost: h"), Ok(None));
+    // Nobody may change bytes under a reader; it would see this one only if it looked again, and
+    // then a head that arrives byte by byte would cost the square of its length.
+    assert_eq!(read(b"GET / HTTP/1.1\r\nHost:\nh\r\n"), Ok(None));
+    assert_eq!(read(b"GET / HTTP/1.1\r\nHost: h\r\n\n"), Err(Refusal::LineEnd));
 }
 
 #[test]

@@ -106,6 +106,7 @@ const FIELDS: &[(&str, Refusal)] = &[
     // Expectations.
     ("Expect: something\r\n", Expectation),
     ("Expect: 100-continue, x\r\n", Expectation),
+    ("Expect: x, 100-continue\r\n", Expectation),
     ("Expect: 100-continued\r\n", Expectation),
 ];
 
@@ -183,6 +184,7 @@ fn request_lines_are_read_strictly() {
         (b"GET / HTTP/2\r\n", RequestLine),
         (b"GET / HTTP/2.0x\r\n", RequestLine),
         (b"GET /  HTTP/2.0\r\n", RequestLine),
+        (b"GET / HTTP/2.0 x\r\n", RequestLine),
         (b"GET /\0 HTTP/1.1\r\n", RequestLine),
         (b"GET /\x7f HTTP/1.1\r\n", RequestLine),
         (b"GET /\xff HTTP/1.1\r\n", RequestLine),
