@@ -78,8 +78,8 @@ enum Problem {
     Match,
     #[error("`match_type` must be a string, or be left out")]
     MatchType,
-    #[error("match_type {0} is not supported by this hub (it supports {supported})", supported = supported_types())]
-    UnknownMatchType(String),
+    #[error("match_type {name} is not supported by this hub (it supports {})", supported_types())]
+    UnknownMatchType { name: String },
     #[error("`match` {0}")]
     Matcher(#[from] MatcherError),
     #[error(transparent)]
@@ -210,9 +210,8 @@ fn matcher(topic: Value, limits: &TokenLimits) -> Result<Matcher, Problem> {
 fn matcher_type(topic: &Map<String, Value>) -> Result<MatcherType, Problem> {
     match topic.get("match_type") {
         None => Ok(MatcherType::Exact),
-        Some(Value::String(name)) => {
-            MatcherType::from_name(name).ok_or_else(|| Problem::UnknownMatchType(excerpt(name)))
-        }
+        Some(Value::String(name)) => MatcherType::from_name(name)
+            .ok_or_else(|| Problem::UnknownMatchType { name: excerpt(name) }),
         Some(_) => Err(Problem::MatchType),
     }
 }

@@ -59,6 +59,8 @@ mod tests {
             (-5.0, 0),
             (1.5, 1_500_000),
             (1_795_315_283.822_986, 1_795_315_283_822_986),
+            // The nearest double is a little below.
+            (2_097_152.000_003, 2_097_152_000_003),
             (1e300, u64::MAX),
         ] {
             assert_eq!(UnixTime::from_numeric_date(seconds).as_micros(), micros, "{seconds}");

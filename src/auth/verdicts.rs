@@ -291,6 +291,28 @@ mod tests {
         check(&cache);
     }
 
+    /// Also where hashes collide.
+    #[test]
+    fn a_verdict_answers_one_question() {
+        let mut cache = cache(LARGE);
+        let token = token(b"s", json!({}));
+        let authority = authority(b"p", b"s", 7);
+        cache.verify(&authority, &token, Role::Subscriber, HUB, at(1)).unwrap();
+        let verdict = &cache.verdicts[0];
+        let asked =
+            Question { token: &token, role: Role::Subscriber, audience: HUB, generation: 7 };
+        assert!(verdict.answers(verdict.hash, &asked));
+        let other_token = token.replacen('e', "f", 1);
+        for other in [
+            Question { token: &other_token, ..asked },
+            Question { role: Role::Publisher, ..asked },
+            Question { audience: "other", ..asked },
+            Question { generation: 8, ..asked },
+        ] {
+            assert!(!verdict.answers(verdict.hash, &other), "{other:?}");
+        }
+    }
+
     #[test]
     fn the_clock_is_asked_at_each_use() {
         let mut cache = cache(LARGE);

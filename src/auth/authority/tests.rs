@@ -203,6 +203,18 @@ fn a_token_is_checked_with_the_keys_of_its_issuer_and_role_only() {
 }
 
 #[test]
+fn one_issuer_is_no_less_strict_than_several() {
+    let only = issuer(Some("https://a"), &["ap"], &[]);
+    let authority = Authority::new(vec![only], Settings::default()).unwrap();
+    assert!(verify(&authority, &claims(), "ap").is_ok());
+    for changes in
+        [json!({"iss": "b"}), json!({"iss": "-"}), json!({"exp": "-"}), json!({"aud": "-"})]
+    {
+        assert!(verify(&authority, &with(changes.clone()), "ap").is_err(), "{changes}");
+    }
+}
+
+#[test]
 fn the_algorithm_is_the_keys() {
     let verify = |alg: &str| {
         let header = json!({"alg": alg, "typ": "at+jwt"});
