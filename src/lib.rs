@@ -1,4 +1,6 @@
+pub mod app;
 pub mod auth;
+pub mod config;
 pub mod http;
 pub mod hub;
 pub mod log;

@@ -1,0 +1,288 @@
+//! Addresses to listen on, web origins and URLs.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use url::Url;
+
+use super::tree::{Listen, Origins};
+
+/// One address to listen on.
+#[derive(Debug, PartialEq, Eq)]
+struct Site {
+    address: SocketAddr,
+    /// Empty for a catch-all.
+    origins: Vec<String>,
+}
+
+/// Every interface, of both families where there are both.
+const EVERY_INTERFACE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
+/// Reads the addresses of `words` into `listen`.
+pub(super) fn parse_listen<'a>(
+    words: impl Iterator<Item = &'a str>,
+    listen: &mut Listen,
+) -> Result<(), String> {
+    (listen.addresses, listen.origins, listen.catch_all) = Default::default();
+    for word in words {
+        let site = parse_site(word)?;
+        listen.catch_all |= site.origins.is_empty();
+        if !listen.addresses.contains(&site.address) {
+            listen.addresses.push(site.address);
+        }
+        listen.origins.extend(site.origins);
+    }
+    if listen.addresses.is_empty() {
+        return Err("no address given; write it like :8080 or 127.0.0.1:8080".to_owned());
+    }
+    Ok(())
+}
+
+fn parse_site(text: &str) -> Result<Site, String> {
+    let (is_site, address) = match text.split_once("://") {
+        Some(("http", address)) => (true, address.strip_suffix('/').unwrap_or(address)),
+        Some(("https", _)) => return Err(no_https(text)),
+        Some((scheme, _)) => {
+            return Err(format!("`{text}` is not an address: {scheme} is not known here, http is"));
+        }
+        None => (false, text),
+    };
+    let (host, port) = split_port(address).ok_or_else(|| {
+        format!("`{text}` is not an address; write it like :8080, 127.0.0.1:8080 or http://host")
+    })?;
+    let port = match port {
+        Some(443) => return Err(no_https(text)),
+        Some(port) => port,
+        None if is_site => 80,
+        None => return Err(no_https(text)),
+    };
+    site(host, port, is_site)
+}
+
+fn site(host: &str, port: u16, is_site: bool) -> Result<Site, String> {
+    if host.is_empty() {
+        return Ok(Site { address: SocketAddr::new(EVERY_INTERFACE, port), origins: Vec::new() });
+    }
+    let origin = |host: &str| {
+        Url::parse(&format!("http://{host}:{port}"))
+            .map(|url| url.origin().ascii_serialization())
+            .map_err(|_| format!("`{host}` is not a host name"))
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let Ok(ip) = bare.parse::<IpAddr>() else {
+        // A name in a site address is what clients call the hub; behind a mapped port the
+        // connection does not come to the address of that name, so it is not bound to.
+        let ip = match host {
+            "localhost" if !is_site => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            _ => EVERY_INTERFACE,
+        };
+        return Ok(Site { address: SocketAddr::new(ip, port), origins: vec![origin(host)?] });
+    };
+    let mut origins = Vec::new();
+    if !ip.is_unspecified() {
+        origins.push(origin(host)?);
+    }
+    if ip.is_loopback() {
+        origins.push(origin("localhost")?);
+    }
+    Ok(Site { address: SocketAddr::new(ip, port), origins })
+}
+
+/// Splits `host:port`, `:port`, `[ip]:port` and `host`.
+fn split_port(address: &str) -> Option<(&str, Option<u16>)> {
+    let is_host = |host: &str| !host.contains(['/', '@', '?', '#', '*']);
+    let is_ip_v6 = |host: &str| host.starts_with('[') && host.ends_with(']');
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || is_ip_v6(host) => {
+            let is_number = port.bytes().all(|b| b.is_ascii_digit());
+            (host, Some(port.parse().ok().filter(|_| is_number)?))
+        }
+        Some(_) if is_ip_v6(address) => (address, None),
+        Some(_) => return None,
+        None => (address, None),
+    };
+    (is_host(host) && !(host.is_empty() && port.is_none())).then_some((host, port))
+}
+
+fn no_https(text: &str) -> String {
+    format!(
+        "`{text}` asks for HTTPS, which is not built yet; \
+         for plain HTTP write it like :80, http://host or host:8080"
+    )
+}
+
+/// Reads web origins, each as browsers send it: lower case, without the default port.
+pub(super) fn parse_origins<'a>(words: impl Iterator<Item = &'a str>) -> Result<Origins, String> {
+    let mut listed = Vec::new();
+    let mut any = false;
+    for word in words {
+        match word {
+            "*" => any = true,
+            "null" => listed.push(word.to_owned()),
+            _ => listed.push(parse_origin(word)?),
+        }
+    }
+    Ok(if any { Origins::Any } else { Origins::Listed(listed) })
+}
+
+fn parse_origin(text: &str) -> Result<String, String> {
+    let wrong = || format!("`{text}` is not an origin; write it like https://example.com");
+    let Some((_, host)) = text.split_once("://") else {
+        return Err(format!("the origin `{text}` has no scheme; write https://{text}"));
+    };
+    if text.contains('*') {
+        return Err(format!(
+            "`{text}`: a * inside an origin is not supported yet; name each origin, or * for all"
+        ));
+    }
+    let host = host.strip_suffix('/').unwrap_or(host);
+    if host.is_empty() || host.contains(['/', '?', '#', '@']) {
+        return Err(wrong());
+    }
+    let url = Url::parse(text).map_err(|_| wrong())?;
+    let origin = url.origin();
+    // Schemes of applications (`capacitor://localhost`) have no origin by the URL Standard, and
+    // yet clients send them like this.
+    Ok(if origin.is_tuple() {
+        origin.ascii_serialization()
+    } else {
+        text.strip_suffix('/').unwrap_or(text).to_owned()
+    })
+}
+
+/// Reads URLs under which the hub is reached.
+pub(super) fn parse_public_urls<'a>(
+    words: impl Iterator<Item = &'a str>,
+) -> Result<Vec<String>, String> {
+    words
+        .map(|word| match Url::parse(word) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url.into()),
+            _ => Err(format!("`{word}` is not an http or https URL")),
+        })
+        .collect()
+}
+
+/// Reads a resource identifier: an absolute URI without a fragment (RFC 8707 §2).
+pub(super) fn parse_resource_identifier(text: &str) -> Result<String, String> {
+    match Url::parse(text) {
+        Ok(url) if url.fragment().is_none() => Ok(text.to_owned()),
+        _ => Err(format!(
+            "`{text}` is not an absolute URI without fragment; \
+             write the hub's URL, like https://example.com/.well-known/mercure"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(text: &str) -> Result<Listen, String> {
+        let mut listen = Listen::default();
+        parse_listen(text.split_whitespace(), &mut listen)?;
+        Ok(listen)
+    }
+
+    #[test]
+    fn addresses_are_read() {
+        let loopback = "http://127.0.0.1:8080 http://localhost:8080";
+        for (text, addresses, origins, catch_all) in [
+            (":8080", "[::]:8080", "", true),
+            ("http://:80", "[::]:80", "", true),
+            ("127.0.0.1:8080", "127.0.0.1:8080", loopback, false),
+            ("0.0.0.0:80", "0.0.0.0:80", "", true),
+            ("[::1]:80", "[::1]:80", "http://[::1] http://localhost", false),
+            ("localhost:8080", "127.0.0.1:8080", "http://localhost:8080", false),
+            ("http://localhost:8080", "[::]:8080", "http://localhost:8080", false),
+            ("http://Hub.Example/", "[::]:80", "http://hub.example", false),
+            ("hub.example:80", "[::]:80", "http://hub.example", false),
+            ("http://10.0.0.1", "10.0.0.1:80", "http://10.0.0.1", false),
+            ("http://a http://b :80", "[::]:80", "http://a http://b", true),
+            (":80 :8080", "[::]:80 [::]:8080", "", true),
+        ] {
+            let read = listen(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            let spoken: Vec<_> = read.addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(spoken.join(" "), addresses, "{text}");
+            assert_eq!(read.origins.join(" "), origins, "{text}");
+            assert_eq!(read.catch_all, catch_all, "{text}");
+        }
+    }
+
+    #[test]
+    fn https_is_refused_with_the_way_out() {
+        for text in ["hub.example", "https://hub.example", ":443", "hub:443", "[::1]", "localhost"]
+        {
+            let refused = listen(text).unwrap_err();
+            assert!(refused.starts_with(&format!("`{text}` asks for HTTPS")), "{refused}");
+            assert!(refused.contains("for plain HTTP write"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_addresses() {
+        for text in [
+            "",
+            ":",
+            "ftp://a:21",
+            "http://a/path",
+            ":99999",
+            ":+80",
+            "a:b",
+            "::1",
+            "http://",
+            "*:80",
+            "http://a b:x",
+            "a@b:80",
+            "http://[::1",
+            "fd00::1:8080",
+        ] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised() {
+        for (text, is_loopback) in [
+            ("127.0.0.1:1", true),
+            ("127.0.0.1:1 [::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("127.0.0.1:1 :2", false),
+            ("0.0.0.0:1", false),
+        ] {
+            assert_eq!(listen(text).unwrap().is_loopback(), is_loopback, "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_read_as_browsers_send_them() {
+        let listed = |text: &str| parse_origins(text.split_whitespace());
+        for (text, expected) in [
+            ("https://a.example", "https://a.example"),
+            ("HTTPS://A.Example:443/", "https://a.example"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("null", "null"),
+        ] {
+            assert_eq!(listed(text), Ok(Origins::Listed(vec![expected.to_owned()])), "{text}");
+        }
+        assert_eq!(listed("https://a.example *"), Ok(Origins::Any));
+        assert_eq!(listed(""), Ok(Origins::Listed(Vec::new())));
+        for (text, part) in [
+            ("a.example", "has no scheme; write https://a.example"),
+            ("https://a.example/x", "is not an origin"),
+            ("https://*.example", "a * inside an origin is not supported yet"),
+            ("https://", "is not an origin"),
+            ("https://a b", ""),
+        ] {
+            assert!(listed(text).is_err_and(|refused| refused.contains(part)), "{text}");
+        }
+    }
+
+    #[test]
+    fn identifiers_are_checked() {
+        assert!(parse_resource_identifier("https://e.org/.well-known/mercure").is_ok());
+        assert!(parse_resource_identifier("urn:x:y").is_ok());
+        assert!(parse_resource_identifier("https://e.org/#f").is_err());
+        assert!(parse_resource_identifier("e.org").is_err());
+        assert!(parse_public_urls(["https://e.org"].into_iter()).is_ok());
+        assert!(parse_public_urls(["urn:x"].into_iter()).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! What only all settings together can tell: what is missing, what does not fit, what is risky.
+
+use super::{
+    keys::{self, IssuerKey, Role},
+    load::{Mistake, Notice},
+    setting::Source,
+    tree::{Config, LogLevel},
+};
+
+pub(super) fn issuers_without_keys() -> Mistake {
+    missing(
+        "trusted issuers are given, but no key to bind to them: \
+         set MERCURE_PUBLISHER_JWT_KEY and MERCURE_SUBSCRIBER_JWT_KEY, or write `issuer` blocks",
+    )
+}
+
+pub(super) fn missing_keys(config: &Config) -> Vec<Mistake> {
+    let has = |role| config.access.keys.iter().any(|key| key.role == role);
+    let mut mistakes = Vec::new();
+    if !has(Role::Publisher) {
+        mistakes.push(missing(
+            "no key for publishers: set MERCURE_PUBLISHER_JWT_KEY (or a directive `publisher_jwt` \
+             or `issuer`), or run `petasos --dev` to try things out",
+        ));
+    }
+    if !has(Role::Subscriber) && !config.access.anonymous {
+        mistakes.push(missing(
+            "no key for subscribers, and anonymous is off, so nobody could subscribe: set \
+             MERCURE_SUBSCRIBER_JWT_KEY (or a directive `subscriber_jwt` or `issuer`), or allow \
+             everybody with MERCURE_ALLOW_ANONYMOUS=1",
+        ));
+    }
+    mistakes
+}
+
+fn missing(problem: &str) -> Mistake {
+    Mistake { source: None, problem: problem.to_owned() }
+}
+
+/// A budget for many is never smaller than what it must allow for one.
+pub(super) fn fit_budgets(config: &mut Config) {
+    let requests = &mut config.requests;
+    requests.body_budget = requests.body_budget.max(requests.body_bytes_max);
+    let streams = &mut config.streams;
+    streams.outbox_budget = streams.outbox_budget.max(streams.subscriber_buffer);
+}
+
+pub(super) fn lint_keys(keys: &[(IssuerKey, Source)]) -> Vec<Notice> {
+    let mut notices: Vec<Notice> = Vec::new();
+    for (key, source) in keys {
+        for finding in keys::lint(key) {
+            let text = format!("{}: {finding}", key.role.name());
+            // A key that is bound to several issuers is one key.
+            let notice = Notice { level: LogLevel::Warn, source: Some(source.clone()), text };
+            if !notices.contains(&notice) {
+                notices.push(notice);
+            }
+        }
+    }
+    notices
+}
+
+/// What works and yet is worth a line at start.
+pub(super) fn warnings(config: &Config) -> Vec<Notice> {
+    let mut warnings = Vec::new();
+    let mut warn = |text: String| {
+        warnings.push(Notice { level: LogLevel::Warn, source: None, text });
+    };
+    if !config.listen.is_loopback() {
+        let addresses: Vec<_> = config.listen.addresses.iter().map(ToString::to_string).collect();
+        warn(format!(
+            "tokens travel unencrypted: {} is plain HTTP and open to other machines; \
+             let a proxy that ends TLS stand before it",
+            addresses.join(", ")
+        ));
+    }
+    if config.listen.catch_all && config.identity.resource_identifier.is_none() {
+        warn(
+            "the audience of tokens is taken from the host that requests name: pin it with \
+             `resource_identifier https://HOST/.well-known/mercure`"
+                .to_owned(),
+        );
+    }
+    if config.access.keys.iter().any(|key| key.issuer.is_none()) {
+        warn(
+            "keys without an issuer: tokens of any issuer that one of them signs are accepted, \
+             and `exp` and `aud` are checked only where present; become strict with \
+             MERCURE_TRUSTED_ISSUERS or `issuer` blocks"
+                .to_owned(),
+        );
+    }
+    warnings
+}

@@ -1,0 +1,213 @@
+//! Keys that tokens are signed with, and what looks wrong about them. Keys are never shown.
+
+use std::fmt;
+
+/// Bytes that nobody may see: masked wherever they are printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
+        Secret(bytes.into())
+    }
+
+    /// The bytes themselves, for those who check or make signatures.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What stands in place of a secret.
+pub const MASK: &str = "***";
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// A signature algorithm (RFC 7518 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+}
+
+impl Algorithm {
+    pub const ALL: [Algorithm; 3] = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Hs256 => "HS256",
+            Algorithm::Hs384 => "HS384",
+            Algorithm::Hs512 => "HS512",
+        }
+    }
+
+    /// Bytes of the hash: a shorter key is easier to guess than the hash (RFC 7518 §3.2).
+    fn hash_len(self) -> usize {
+        match self {
+            Algorithm::Hs256 => 32,
+            Algorithm::Hs384 => 48,
+            Algorithm::Hs512 => 64,
+        }
+    }
+
+    /// Reads the name of an algorithm.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        if let Some(known) = Algorithm::ALL.into_iter().find(|known| known.name() == name) {
+            return Ok(known);
+        }
+        if NOT_YET.contains(&name) {
+            return Err(format!("{name} is not supported yet; use HS256, HS384 or HS512"));
+        }
+        // A key with a space in it leaves its second half here: only what certainly is no part
+        // of a key is shown.
+        Err("the algorithm is none of HS256, HS384, HS512 \
+             (a key that has spaces must be in quotes)"
+            .to_owned())
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+const NOT_YET: [&str; 10] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+
+/// Whose tokens a key checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    Publisher,
+    Subscriber,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Publisher => "publisher",
+            Role::Subscriber => "subscriber",
+        }
+    }
+}
+
+/// A key with what it is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerKey {
+    /// The `iss` that tokens of this key must have; `None`: any.
+    pub issuer: Option<String>,
+    pub role: Role,
+    pub secret: Secret,
+    pub algorithm: Algorithm,
+    /// The key is being rotated out.
+    pub previous: bool,
+}
+
+/// Reads a key that cannot be anything but a shared secret.
+pub(super) fn parse_secret(text: &str) -> Result<Secret, String> {
+    if text.is_empty() {
+        return Err("the key is empty".to_owned());
+    }
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Err("PEM keys are not supported yet; \
+                    use a shared secret with HS256, HS384 or HS512"
+            .to_owned());
+    }
+    Ok(Secret::new(text.as_bytes()))
+}
+
+/// What looks wrong about a key without making it unusable.
+pub(super) fn lint(key: &IssuerKey) -> Vec<String> {
+    let bytes = key.secret.expose();
+    let mut findings = Vec::new();
+    if bytes.ends_with(b"\n") {
+        findings.push(
+            "the key ends with a line end, which counts as a part of it; \
+             remove it unless the tokens are signed with it too"
+                .to_owned(),
+        );
+    }
+    let is_quoted = |quote| bytes.len() > 1 && bytes.starts_with(quote) && bytes.ends_with(quote);
+    if is_quoted(b"\"") || is_quoted(b"'") {
+        findings.push(
+            "the key stands in quotes, which count as a part of it; \
+             remove them unless the tokens are signed with them too"
+                .to_owned(),
+        );
+    }
+    let wanted = key.algorithm.hash_len();
+    if bytes.len() < wanted {
+        findings.push(format!(
+            "the key has {} bytes, which is easy to guess; {} wants at least {wanted} random ones",
+            bytes.len(),
+            key.algorithm
+        ));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(secret: &str) -> IssuerKey {
+        IssuerKey {
+            issuer: None,
+            role: Role::Publisher,
+            secret: Secret::new(secret.as_bytes()),
+            algorithm: Algorithm::Hs256,
+            previous: false,
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let key = key("sesame");
+        let printed = format!("{key:?} {:?} {}", key.secret, key.secret);
+        assert!(!printed.contains("sesame"), "{printed}");
+        // Nor as a list of numbers.
+        assert!(!printed.contains("115"), "{printed}");
+    }
+
+    #[test]
+    fn algorithms_are_read_by_name_and_no_key_leaks() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::parse(algorithm.name()), Ok(algorithm));
+        }
+        let refused = Algorithm::parse("RS256").unwrap_err();
+        assert_eq!(refused, "RS256 is not supported yet; use HS256, HS384 or HS512");
+        assert!(!Algorithm::parse("horse").unwrap_err().contains("horse"));
+        assert!(Algorithm::parse("hs256").is_err());
+    }
+
+    #[test]
+    fn suspicious_keys_are_reported() {
+        let good = "0123456789abcdef0123456789abcdef";
+        let count = |secret: &str| lint(&key(secret)).len();
+        assert_eq!(count(good), 0);
+        assert_eq!(count(&good[1..]), 1);
+        assert_eq!(count(&format!("{good}\n")), 1);
+        assert_eq!(count(&format!("\"{good}\"")), 1);
+        assert_eq!(count(&format!("'{good}'")), 1);
+        assert_eq!(count(&format!("'{good}\"")), 0);
+        assert_eq!(count("\"\n"), 2);
+        assert_eq!(count("\""), 1);
+    }
+
+    #[test]
+    fn keys_that_cannot_work_are_refused() {
+        assert!(parse_secret("").is_err());
+        assert!(parse_secret("-----BEGIN PUBLIC KEY-----\nx").is_err());
+        assert!(parse_secret("!ChangeMe!").is_ok());
+    }
+}

@@ -1,0 +1,31 @@
+//! Settings: where they come from, what they mean, and what is wrong with them.
+//!
+//! Everything hangs on one table ([`settings`]): a setting is one row there. Texts are collected
+//! source by source ([`load()`]: defaults, file, environment, flags; the later wins) and turned
+//! into a [`Config`], which is plain data and valid by construction. Nothing here reads the
+//! environment or files: both come in as arguments.
+
+mod access;
+mod addresses;
+mod checks;
+mod dev;
+mod directives;
+mod gather;
+mod keys;
+mod load;
+mod setting;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod tree;
+mod units;
+mod words;
+
+pub use dev::DEV_ISSUER;
+pub use keys::{Algorithm, IssuerKey, MASK, Role, Secret};
+pub use load::{ConfigFile, Environment, Loaded, Mistake, Notice, Sources, load};
+pub use setting::{Kind, Setting, Source, Variable};
+pub use settings::{SECTIONS, Section, settings};
+pub use tree::*;
+pub use units::{format_size, parse_duration, parse_size};

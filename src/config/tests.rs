@@ -1,0 +1,650 @@
+//! Loading as a whole: every setting from every source, precedence, and the lines that mistakes
+//! get.
+
+use std::{
+    collections::BTreeSet,
+    num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
+
+use super::*;
+
+/// 32 bytes: nothing to complain about.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const OTHER: &str = "fedcba9876543210fedcba9876543210";
+
+/// Sources of a test, on top of keys that make them complete.
+#[derive(Default)]
+struct Given<'a> {
+    file: &'a str,
+    variables: &'a [(&'a str, &'a str)],
+    flags: &'a [(&'a str, &'a str)],
+    without_keys: bool,
+    dev: bool,
+}
+
+fn read_file(path: &str) -> Result<String, String> {
+    match path {
+        "/key" => Ok(format!("{OTHER}\n")),
+        "/issuers" => Ok(format!("issuer urn:i {{ publisher {{ jwt {OTHER} }} }}\n")),
+        _ => Err(format!("cannot read `{path}`: there is no such file")),
+    }
+}
+
+fn load_given(given: &Given<'_>) -> Result<Loaded, Vec<Mistake>> {
+    let keys = [("MERCURE_PUBLISHER_JWT_KEY", KEY), ("MERCURE_SUBSCRIBER_JWT_KEY", KEY)];
+    let keys = if given.without_keys { &[][..] } else { &keys };
+    let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+    let environment = keys.iter().chain(given.variables).map(own).collect();
+    let flag = |&(name, value): &(&str, &str)| {
+        let setting = settings().find(|setting| setting.flag() == name);
+        (setting.unwrap_or_else(|| panic!("no flag {name}")), vec![value.to_owned()])
+    };
+    load(&Sources {
+        dev_key: given.dev.then(|| Secret::new(*b"0123456789abcdef0123456789abcdef")),
+        file: Some(ConfigFile { name: "hub.conf", text: given.file }),
+        environment: &environment,
+        flags: &given.flags.iter().map(flag).collect::<Vec<_>>(),
+        read_file: &read_file,
+    })
+}
+
+fn config(given: &Given<'_>) -> Config {
+    match load_given(given) {
+        Ok(loaded) => loaded.config,
+        Err(mistakes) => panic!("{}", lines(&mistakes)),
+    }
+}
+
+fn from_file(file: &str) -> Config {
+    config(&Given { file, ..Given::default() })
+}
+
+fn from_variables(variables: &[(&str, &str)]) -> Config {
+    config(&Given { variables, ..Given::default() })
+}
+
+fn lines(of: &[impl ToString]) -> String {
+    of.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn mistakes(given: &Given<'_>) -> String {
+    match load_given(given) {
+        Ok(_) => panic!("no mistake was found"),
+        Err(mistakes) => lines(&mistakes),
+    }
+}
+
+#[test]
+fn the_defaults_mean_what_they_say() {
+    let config = config(&Given::default());
+    assert_eq!(config.listen.addresses, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.listen.hub_url(), "http://127.0.0.1:8080/.well-known/mercure");
+    assert_eq!(config.workers, Workers::default());
+    assert_eq!(config.access.keys.len(), 2);
+    assert!(!config.access.anonymous);
+    assert_eq!(config.access.cors_origins, Origins::Listed(Vec::new()));
+    assert_eq!(config.requests.body_bytes_max, 1 << 20);
+    assert_eq!(config.requests.header_bytes_max, 128 << 10);
+    assert_eq!(config.requests.connections_max, None);
+    assert_eq!((config.limits.matchers_max, config.limits.topics_max), (1000, 1000));
+    assert_eq!(config.streams.heartbeat, Some(Duration::from_secs(40)));
+    assert_eq!(config.streams.dispatch_timeout, Some(Duration::from_secs(5)));
+    assert_eq!(config.streams.write_timeout, Some(Duration::from_secs(600)));
+    let memory = Transport::Memory { updates_max: None, bytes_max: 128 << 20 };
+    assert_eq!(config.log.transport, memory);
+    assert_eq!(config.log.worker_lag_bytes, 256 << 20);
+    assert_eq!(config.grace_period, Duration::from_secs(5));
+    assert_eq!(config.logging.level, LogLevel::Info);
+}
+
+/// A value for each setting that differs from its default, as flag, variable and directive.
+fn sample(setting: &Setting) -> &'static str {
+    match (setting.name, setting.kind) {
+        ("issuer", _) => "/issuers",
+        (_, Kind::Secret) => "/key",
+        (_, Kind::Switch) => "on",
+        (_, Kind::Count) => "17",
+        (_, Kind::Size) => "17KiB",
+        (_, Kind::Duration) => "17s",
+        ("listen", _) => "127.0.0.1:17",
+        ("resource_identifier" | "public_urls", _) => "https://e.org/x",
+        ("publisher_jwt_alg" | "subscriber_jwt_alg", _) => "HS384",
+        ("trusted_issuers", _) => "urn:i",
+        ("cors_origins", _) => "https://e.org",
+        ("overload", _) => "reject",
+        ("unknown_last_event_id", _) => "live",
+        ("transport", _) => "local",
+        ("workers", _) => "17",
+        ("file_tables", _) => "worker",
+        ("driver", _) => "epoll",
+        ("log_format", _) => "json",
+        ("log_level", _) => "debug",
+        (name, _) => panic!("no sample for {name}"),
+    }
+}
+
+#[test]
+fn every_setting_is_complete_and_can_be_given_everywhere() {
+    let default = config(&Given::default());
+    let mut names = BTreeSet::new();
+    for setting in settings() {
+        let (name, flag) = (setting.name, setting.flag());
+        for name in std::iter::once(name).chain(setting.aliases.iter().copied()) {
+            assert!(names.insert(name), "{name} is there twice");
+        }
+        assert!(!setting.help.is_empty() && !setting.help.ends_with('.'), "{name}");
+        assert!(!setting.value_name().is_empty());
+        let variable = &setting.variables()[0].name;
+        assert_eq!(*variable, format!("PETASOS_{}", flag.to_uppercase().replace('-', "_")));
+
+        let value = sample(setting);
+        let given_as_flag = config(&Given { flags: &[(&flag, value)], ..Given::default() });
+        let given_as_variable = from_variables(&[(variable, value)]);
+        assert_ne!(given_as_flag, default, "{name} has no effect");
+        assert_eq!(given_as_flag, given_as_variable, "{name}");
+
+        let directive = match setting.kind {
+            Kind::SecretBlocks => read_file(value).unwrap(),
+            Kind::Secret => format!("{name} {OTHER}"),
+            _ => format!("{name} {value}"),
+        };
+        // Keys in variables win over those in the file.
+        let from_environment = ["publisher_jwt", "subscriber_jwt"].contains(&name);
+        let file = |file| Given { file, without_keys: from_environment, ..Given::default() };
+        if from_environment {
+            let all = format!("publisher_jwt {KEY}\nsubscriber_jwt {KEY}\n{directive}");
+            assert_eq!(given_as_flag, config(&file(&all)), "{name}");
+        } else {
+            assert_eq!(given_as_flag, config(&file(&directive)), "{name}");
+            let block = format!("mercure {{\n{directive}\n}}");
+            assert_eq!(given_as_flag, config(&file(&block)), "{name}");
+        }
+        for variable in setting.variables {
+            let value = if setting.kind == Kind::Secret { OTHER } else { value };
+            assert_ne!(
+                config(&Given {
+                    file: &format!("publisher_jwt {KEY}\nsubscriber_jwt {KEY}"),
+                    variables: &[(variable, value)],
+                    without_keys: true,
+                    ..Given::default()
+                }),
+                default,
+                "{variable} has no effect"
+            );
+        }
+    }
+}
+
+#[test]
+fn later_sources_win() {
+    let heartbeat = |given: &Given<'_>| config(given).streams.heartbeat.unwrap().as_secs();
+    let file = "heartbeat 1s";
+    let variables = [("PETASOS_HEARTBEAT", "2s")];
+    let extra = [("PETASOS_HEARTBEAT", "2s"), ("MERCURE_EXTRA_DIRECTIVES", "heartbeat 3s")];
+    let flags = [("heartbeat", "4s")];
+    assert_eq!(heartbeat(&Given { file, ..Given::default() }), 1);
+    assert_eq!(heartbeat(&Given { file, variables: &variables, ..Given::default() }), 2);
+    assert_eq!(heartbeat(&Given { file, variables: &extra, ..Given::default() }), 3);
+    assert_eq!(heartbeat(&Given { file, variables: &extra, flags: &flags, ..Given::default() }), 4);
+}
+
+#[test]
+fn of_variables_with_one_meaning_the_first_that_is_not_empty_counts() {
+    let port = |variables: &[(&str, &str)]| from_variables(variables).listen.addresses[0].port();
+    let all = [
+        ("PETASOS_LISTEN", ":1"),
+        ("SERVER_NAME", ":2"),
+        ("MERCURE_LISTEN_ADDR", ":3"),
+        ("ADDR", ":4"),
+    ];
+    for (i, port_expected) in [1, 2, 3, 4].into_iter().enumerate() {
+        assert_eq!(port(&all[i..]), port_expected);
+    }
+    assert_eq!(port(&[("PETASOS_LISTEN", ""), ("SERVER_NAME", ""), ("ADDR", ":4")]), 4);
+    assert_eq!(port(&[("ADDR", "")]), 8080);
+}
+
+#[test]
+fn keys_come_with_role_issuer_and_algorithm() {
+    let key = |issuer: Option<&str>, role, secret: &str, algorithm, previous| IssuerKey {
+        issuer: issuer.map(str::to_owned),
+        role,
+        secret: Secret::new(secret.as_bytes()),
+        algorithm,
+        previous,
+    };
+    let keys = |given: &Given<'_>| config(given).access.keys;
+    use {Algorithm::*, Role::*};
+    let both = [("MERCURE_JWT_KEY", OTHER), ("JWT_ALG", "HS384")];
+    assert_eq!(
+        keys(&Given { variables: &both, without_keys: true, ..Given::default() }),
+        [key(None, Publisher, OTHER, Hs384, false), key(None, Subscriber, OTHER, Hs384, false)]
+    );
+    let rotating = [
+        ("MERCURE_TRUSTED_ISSUERS", "urn:a, urn:b"),
+        ("MERCURE_PUBLISHER_JWT_KEY_PREVIOUS", OTHER),
+    ];
+    assert_eq!(
+        keys(&Given { variables: &rotating, ..Given::default() }),
+        [
+            key(Some("urn:a"), Publisher, KEY, Hs256, false),
+            key(Some("urn:b"), Publisher, KEY, Hs256, false),
+            key(Some("urn:a"), Publisher, OTHER, Hs256, true),
+            key(Some("urn:b"), Publisher, OTHER, Hs256, true),
+            key(Some("urn:a"), Subscriber, KEY, Hs256, false),
+            key(Some("urn:b"), Subscriber, KEY, Hs256, false),
+        ]
+    );
+    let file = "issuer urn:a {
+            publisher {
+                jwt {env.KEY} HS512
+                jwt {file./key}
+            }
+        }
+        issuer urn:b {
+            subscriber {
+                jwt \"with space\" {env.UNSET}
+            }
+        }";
+    let variables = [("KEY", KEY)];
+    assert_eq!(
+        keys(&Given { file, variables: &variables, without_keys: true, ..Given::default() }),
+        [
+            key(Some("urn:a"), Publisher, KEY, Hs512, false),
+            key(Some("urn:a"), Publisher, OTHER, Hs256, false),
+            key(Some("urn:b"), Subscriber, "with space", Hs256, false),
+        ]
+    );
+    // Issuers of a later source replace those of an earlier one.
+    let flags = [("issuer-file", "/issuers")];
+    let replaced = Given { file, flags: &flags, variables: &[("KEY", KEY)], ..Given::default() };
+    assert_eq!(keys(&replaced)[0], key(Some("urn:i"), Publisher, OTHER, Hs256, false));
+    assert_eq!(keys(&replaced).len(), 3);
+}
+
+#[test]
+fn an_algorithm_beside_a_key_yields_to_later_sources_only() {
+    let algorithm = |file: &str, variables: &[(&str, &str)]| {
+        let file = format!("subscriber_jwt {KEY}\n{file}");
+        let given = Given { file: &file, variables, without_keys: true, ..Given::default() };
+        config(&given).access.keys[0].algorithm
+    };
+    let beside = format!("publisher_jwt {KEY} HS512");
+    let alone = format!("publisher_jwt {KEY}");
+    let setting = "publisher_jwt_alg HS384";
+    let variable = [("MERCURE_PUBLISHER_JWT_ALG", "HS384")];
+    assert_eq!(algorithm(&beside, &[]), Algorithm::Hs512);
+    assert_eq!(algorithm(&format!("{setting}\n{beside}"), &[]), Algorithm::Hs512);
+    assert_eq!(algorithm(&beside, &variable), Algorithm::Hs384);
+    assert_eq!(algorithm(&alone, &variable), Algorithm::Hs384);
+    assert_eq!(algorithm(&format!("{setting}\n{alone}"), &[]), Algorithm::Hs384);
+    let key = [("MERCURE_PUBLISHER_JWT_KEY", OTHER)];
+    assert_eq!(algorithm(&beside, &key), Algorithm::Hs256);
+}
+
+#[test]
+fn what_people_paste_works() {
+    let config = from_variables(&[
+        ("MERCURE_EXTRA_DIRECTIVES", "cors_origins *"),
+        ("MERCURE_ALLOW_ANONYMOUS", "1"),
+        ("MERCURE_DEBUG", "0"),
+        ("MERCURE_TRANSPORT_URL", "local://"),
+        ("MERCURE_LICENSE", "x"),
+        ("MERCURE_PUBLISHER_JWT_ALG", ""),
+    ]);
+    assert_eq!(config.access.cors_origins, Origins::Any);
+    assert!(config.access.anonymous);
+    assert_eq!(config.log.transport, Transport::Local);
+    assert_eq!(config.logging.level, LogLevel::Info);
+
+    for separator in [",", " ", ", "] {
+        let origins = ["https://a.example", "https://b.example"];
+        let listed = Origins::Listed(origins.map(str::to_owned).to_vec());
+        for name in ["MERCURE_CORS_ORIGINS", "MERCURE_CORS_ALLOWED_ORIGINS"] {
+            let config = from_variables(&[(name, &origins.join(separator))]);
+            assert_eq!(config.access.cors_origins, listed);
+        }
+        let config = from_file(&format!("cors_origins {}", origins.join(separator)));
+        assert_eq!(config.access.cors_origins, listed);
+    }
+
+    let global = [("GLOBAL_OPTIONS", "debug\ngrace_period 9s\nauto_https off"), ("DEBUG", "0")];
+    let config = from_variables(&global);
+    assert_eq!(config.logging.level, LogLevel::Debug);
+    assert_eq!(config.grace_period, Duration::from_secs(9));
+}
+
+#[test]
+fn values_mean_what_they_say() {
+    let config = from_file(
+        "transport memory {
+            size 5
+            max_bytes 1MiB
+        }
+        workers 0
+        max_connections 9
+        heartbeat 0
+        write_timeout 0
+        idle_timeout 0s
+        listen :80 :8080
+        max_request_body_size 100 MiB
+        subscriber_buffer 1GiB",
+    );
+    let memory = Transport::Memory { updates_max: NonZeroU64::new(5), bytes_max: 1 << 20 };
+    assert_eq!(config.log.transport, memory);
+    assert_eq!(config.workers.count, None);
+    assert_eq!(config.requests.connections_max, NonZeroUsize::new(9));
+    assert_eq!(config.streams.heartbeat, None);
+    assert_eq!(config.streams.write_timeout, None);
+    assert_eq!(config.requests.idle_timeout, None);
+    assert_eq!(config.listen.addresses.len(), 2);
+    // Budgets for many hold at least one.
+    assert_eq!(config.requests.body_budget, 100 << 20);
+    assert_eq!(config.streams.outbox_budget, 1 << 30);
+}
+
+#[test]
+fn mistakes_in_files_get_a_line_each() {
+    for (file, expected) in [
+        (
+            "anonymous\nheartbeet 40s",
+            "hub.conf:2: unknown directive `heartbeet`; did you mean `heartbeat`?",
+        ),
+        (
+            "--max-topics 5",
+            "hub.conf:1: unknown directive `--max-topics`; did you mean `max_topics`?",
+        ),
+        ("xyzzy", "hub.conf:1: unknown directive `xyzzy`"),
+        (
+            "mercure {\n\n heartbeat 40\n}",
+            "hub.conf:3: heartbeat: `40` is not a duration; write it like 40s, 1m30s or 500ms",
+        ),
+        ("heartbeat", "hub.conf:1: heartbeat: a value is missing"),
+        ("heartbeat 1s 2s", "hub.conf:1: heartbeat: one value is possible, 2 are given"),
+        ("anonymous {\n}", "hub.conf:1: anonymous: a block `{ … }` is not possible here"),
+        (
+            "max_request_body_size 1 XB",
+            "hub.conf:1: max_request_body_size: `1XB` is not a size; write it like 1MiB, 64KiB or 4096",
+        ),
+        (
+            "max_header_size 1GiB",
+            "hub.conf:1: max_header_size: `1GiB` is out of range; possible are 1KiB to 16MiB",
+        ),
+        ("max_topics 0", "hub.conf:1: max_topics: `0` is not a whole number from 1 to 100000"),
+        ("header_timeout 0", "hub.conf:1: header_timeout: zero is not possible here"),
+        ("leeway 900000h", "hub.conf:1: leeway: `900000h` is longer than a hundred years"),
+        (
+            "overload panic",
+            "hub.conf:1: overload: `panic` is not possible here; write one of retry, reject",
+        ),
+        (
+            "cors_origins example.com",
+            "hub.conf:1: cors_origins: the origin `example.com` has no scheme; write https://example.com",
+        ),
+        (
+            "listen hub.example.com",
+            "hub.conf:1: listen: `hub.example.com` asks for HTTPS, which is not built yet; for plain HTTP write it like :80, http://host or host:8080",
+        ),
+        ("subscriptions", "hub.conf:1: `subscriptions` is not supported yet by this version"),
+        ("publish_origins *", "hub.conf:1: `publish_origins` is not supported yet by this version"),
+        (
+            "transport bolt {\n path x\n}",
+            "hub.conf:1: transport: the transport `bolt` is not supported yet by this version; use memory or local",
+        ),
+        (
+            "localhost {\n mercure {\n }\n}",
+            "hub.conf:1: `localhost`: a Caddyfile with site blocks is not supported yet by this version; write only what stands inside `mercure { … }`, and the address as `listen`",
+        ),
+        (
+            "issuer urn:a {\n jwks_uri x\n}",
+            "hub.conf:1: issuer: `jwks_uri` is not known in an issuer; `publisher` and `subscriber` are",
+        ),
+        (
+            "issuer urn:a {\n publisher {\n jwks_uri x\n}\n}",
+            "hub.conf:1: issuer: `jwks_uri` is not supported yet by this version; use `jwt KEY`",
+        ),
+        (
+            "issuer urn:a {\n authorization_server\n}",
+            "hub.conf:1: issuer: `authorization_server` is not supported yet by this version; use `jwt KEY`",
+        ),
+        (
+            "issuer urn:a",
+            "hub.conf:1: issuer: the issuer `urn:a` has no keys; write `publisher { jwt KEY }`",
+        ),
+        ("publisher_jwt \"\"", "hub.conf:1: publisher_jwt: the key is empty"),
+        (
+            "publisher_jwt a RS256",
+            "hub.conf:1: publisher_jwt: RS256 is not supported yet; use HS256, HS384 or HS512",
+        ),
+        ("publisher_jwt {file./none}", "hub.conf:1: cannot read `/none`: there is no such file"),
+        ("anonymous\nheartbeat \"4", "hub.conf:2: the quote \" that begins here is not closed"),
+    ] {
+        assert_eq!(mistakes(&Given { file, ..Given::default() }), expected, "{file}");
+    }
+}
+
+#[test]
+fn mistakes_elsewhere_name_their_source() {
+    for (variable, value, expected) in [
+        (
+            "MERCURE_ALLOW_ANONYMOUS",
+            "perhaps",
+            "MERCURE_ALLOW_ANONYMOUS: `perhaps` is neither on nor off; write 1 or 0",
+        ),
+        (
+            "MERCURE_EXTRA_DIRECTIVES",
+            "anonymous\nanonimous",
+            "MERCURE_EXTRA_DIRECTIVES:2: unknown directive `anonimous`; did you mean `anonymous`?",
+        ),
+        (
+            "GLOBAL_OPTIONS",
+            "debug\nservers",
+            "GLOBAL_OPTIONS:2: `servers` is not an option that this hub knows",
+        ),
+        (
+            "GLOBAL_OPTIONS",
+            "email me@example.com",
+            "GLOBAL_OPTIONS:1: `email` is not supported yet by this version",
+        ),
+        (
+            "CADDY_EXTRA_CONFIG",
+            "x",
+            "CADDY_EXTRA_CONFIG: this variable is not supported yet by this version; unset it",
+        ),
+        (
+            "SERVER_NAME",
+            ":443",
+            "SERVER_NAME: `:443` asks for HTTPS, which is not built yet; for plain HTTP write it like :80, http://host or host:8080",
+        ),
+        (
+            "MERCURE_TRANSPORT_URL",
+            "bolt://x",
+            "MERCURE_TRANSPORT_URL: the transport `bolt` is not supported yet by this version; use memory or local",
+        ),
+        (
+            "MERCURE_PUBLISHER_JWT_KEY",
+            "-----BEGIN PUBLIC KEY-----",
+            "MERCURE_PUBLISHER_JWT_KEY: PEM keys are not supported yet; use a shared secret with HS256, HS384 or HS512",
+        ),
+        (
+            "MERCURE_SUBSCRIBER_JWT_KEY",
+            "a\u{fffd}b",
+            "MERCURE_SUBSCRIBER_JWT_KEY: the value is not valid UTF-8",
+        ),
+        (
+            "PETASOS_PUBLISHER_JWT_KEY_FILE",
+            "/none",
+            "PETASOS_PUBLISHER_JWT_KEY_FILE: cannot read `/none`: there is no such file",
+        ),
+    ] {
+        let variables = [(variable, value)];
+        assert_eq!(mistakes(&Given { variables: &variables, ..Given::default() }), expected);
+    }
+    let flags = [("workers", "many")];
+    assert_eq!(
+        mistakes(&Given { flags: &flags, ..Given::default() }),
+        "--workers: `many` is not a whole number from 0 to 1024"
+    );
+}
+
+#[test]
+fn all_mistakes_are_found_in_the_order_of_the_sources() {
+    let given = Given {
+        file: "heartbeat x\nnonsense\nmax_topics y",
+        variables: &[("MERCURE_DEBUG", "z")],
+        flags: &[("workers", "w")],
+        ..Given::default()
+    };
+    let found = mistakes(&given);
+    let sources: Vec<_> = found.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(sources, ["hub.conf:1", "hub.conf:2", "hub.conf:3", "MERCURE_DEBUG", "--workers"]);
+}
+
+#[test]
+fn what_a_later_source_replaces_must_be_valid_too() {
+    let flags = [("heartbeat", "1s")];
+    let given = Given { file: "heartbeat x", flags: &flags, ..Given::default() };
+    assert!(mistakes(&given).starts_with("hub.conf:1: heartbeat: `x`"));
+}
+
+#[test]
+fn a_hub_that_nobody_could_use_does_not_start() {
+    let bare = Given { without_keys: true, ..Given::default() };
+    assert_eq!(
+        mistakes(&bare),
+        "no key for publishers: set MERCURE_PUBLISHER_JWT_KEY (or a directive `publisher_jwt` or \
+         `issuer`), or run `petasos --dev` to try things out\n\
+         no key for subscribers, and anonymous is off, so nobody could subscribe: set \
+         MERCURE_SUBSCRIBER_JWT_KEY (or a directive `subscriber_jwt` or `issuer`), or allow \
+         everybody with MERCURE_ALLOW_ANONYMOUS=1"
+    );
+    let publisher = [("MERCURE_PUBLISHER_JWT_KEY", KEY), ("MERCURE_ALLOW_ANONYMOUS", "1")];
+    assert!(load_given(&Given { variables: &publisher, ..bare }).is_ok());
+    let bare = Given { without_keys: true, ..Given::default() };
+    let issuers = [("MERCURE_TRUSTED_ISSUERS", "urn:a")];
+    assert!(
+        mistakes(&Given { variables: &issuers, ..bare })
+            .starts_with("trusted issuers are given, but no key to bind to them")
+    );
+}
+
+#[test]
+fn no_secret_is_in_any_line() {
+    let secret = "correct-horse-battery-staple-xyz";
+    let spaced = format!("publisher_jwt {secret} {secret}\nsubscriber_jwt a b {secret}");
+    let file = |file| Given { file, without_keys: true, ..Given::default() };
+    assert!(!mistakes(&file(&spaced)).contains("horse"));
+    let nested = format!("issuer urn:a {{\npublisher {{\njwt {secret} {secret}\n}}\n}}");
+    assert!(!mistakes(&file(&nested)).contains("horse"));
+
+    let good = format!(
+        "issuer urn:a {{\npublisher {{\njwt {secret}\n}}\n}}\npublisher_jwt {secret} HS384\n\
+         subscriber_jwt {secret}\nsubscriber_jwt_previous {secret}"
+    );
+    let loaded = load_given(&file(&good)).unwrap();
+    let all = format!("{}\n{}\n{loaded:?}", loaded.describe(), lines(&loaded.notices));
+    assert!(!all.contains("horse"), "{all}");
+    assert!(loaded.describe().contains("publisher_jwt *** HS384"), "{all}");
+}
+
+#[test]
+fn what_is_in_force_is_described_with_its_sources() {
+    let given = Given {
+        file: "heartbeat 9s\ntransport memory {\n size 5\n}\nlisten :80 :81",
+        variables: &[("MERCURE_ALLOW_ANONYMOUS", "1")],
+        flags: &[("max-topics", "7")],
+        ..Given::default()
+    };
+    let text = load_given(&given).unwrap().describe();
+    let squeezed = text.split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    for line in [
+        "heartbeat 9s # hub.conf:1\n",
+        "transport memory { # hub.conf:2\n\tsize 5\n}\n",
+        "listen :80 :81 # hub.conf:5\n",
+        "anonymous 1 # MERCURE_ALLOW_ANONYMOUS\n",
+        "max_topics 7 # --max-topics\n",
+        "max_matchers 1000 # default\n",
+        "publisher_jwt *** # MERCURE_PUBLISHER_JWT_KEY\n",
+        "# resource_identifier # default\n",
+    ] {
+        assert!(squeezed.contains(line), "{line}\n{squeezed}");
+    }
+    // It is a configuration file itself.
+    let again = config(&Given { file: &text, without_keys: true, ..Given::default() });
+    assert_eq!(again.streams, config(&given).streams);
+    assert_eq!(again.log, config(&given).log);
+}
+
+#[test]
+fn the_operator_is_told_what_is_risky_or_without_effect() {
+    let notices = |given: &Given<'_>| lines(&load_given(given).unwrap().notices);
+    let strict = [("MERCURE_TRUSTED_ISSUERS", "urn:a")];
+    let quiet = Given { variables: &strict, ..Given::default() };
+    assert_eq!(notices(&quiet), "");
+    assert!(notices(&Given::default()).starts_with("keys without an issuer: "));
+
+    let open = notices(&Given { file: "listen :80", variables: &strict, ..Given::default() });
+    let open: Vec<_> = open.lines().collect();
+    assert_eq!(open.len(), 2, "{open:?}");
+    assert!(open[0].starts_with("tokens travel unencrypted: [::]:80 is plain HTTP"));
+    assert!(open[1].starts_with("the audience of tokens is taken from the host"));
+
+    for (file, variable, expected) in [
+        (
+            "name x",
+            ("X", "x"),
+            "hub.conf:1: name has no effect: this hub has no health checks by name yet",
+        ),
+        ("", ("MERCURE_LICENSE", "x"), "MERCURE_LICENSE: no effect: this hub needs no licence"),
+        (
+            "heartbeat 1s\n\nheartbeat 2s",
+            ("X", "x"),
+            "hub.conf:1: heartbeat has no effect, line 3 replaces it",
+        ),
+        (
+            "",
+            ("PETASOS_WORKRES", "3"),
+            "PETASOS_WORKRES: no setting has this variable; did you mean `PETASOS_WORKERS`?",
+        ),
+        ("", ("MERCURE_PORT_80_TCP", "tcp://10.0.0.1:80"), ""),
+        ("", ("PETASOS_SERVICE_HOST", "10.0.0.1"), ""),
+        ("", ("PETASOS_TOKEN", "x"), ""),
+        (
+            "",
+            ("GLOBAL_OPTIONS", "admin off"),
+            "GLOBAL_OPTIONS:1: admin off has no effect: there is no admin listener yet",
+        ),
+        (
+            "",
+            ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeMe!"),
+            "MERCURE_PUBLISHER_JWT_KEY: publisher: the key has 10 bytes, which is easy to guess; HS256 wants at least 32 random ones",
+        ),
+    ] {
+        let variables = [strict[0], variable];
+        assert_eq!(notices(&Given { file, variables: &variables, ..Given::default() }), expected);
+    }
+}
+
+#[test]
+fn dev_is_a_hub_to_try_things_out_with() {
+    let dev = Given { dev: true, without_keys: true, ..Given::default() };
+    let loaded = load_given(&dev).unwrap();
+    assert_eq!(lines(&loaded.notices), "");
+    let config = loaded.config;
+    assert!(config.dev && config.access.anonymous && config.listen.is_loopback());
+    assert_eq!(config.access.cors_origins, Origins::Any);
+    let keys: Vec<_> =
+        config.access.keys.iter().map(|key| (key.issuer.as_deref(), key.role)).collect();
+    assert_eq!(keys, [(Some(DEV_ISSUER), Role::Publisher), (Some(DEV_ISSUER), Role::Subscriber)]);
+    let url = "http://127.0.0.1:8080/.well-known/mercure";
+    assert_eq!(config.identity.resource_identifier.as_deref(), Some(url));
+
+    // What is given wins, and the printed token works all the same.
+    let flags = [("listen", "127.0.0.1:9000"), ("anonymous", "off")];
+    let config = self::config(&Given { dev: true, flags: &flags, ..Given::default() });
+    assert!(!config.access.anonymous);
+    assert_eq!(config.access.keys.len(), 4);
+    let url = "http://127.0.0.1:9000/.well-known/mercure";
+    assert_eq!(config.identity.resource_identifier.as_deref(), Some(url));
+}

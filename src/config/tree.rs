@@ -1,0 +1,246 @@
+//! What the settings mean: plain typed data, valid by construction.
+//!
+//! Only [`load`](super::load()) makes a [`Config`]. Zero and "off" are `None` here, so that no
+//! reader has to remember what a zero stands for.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
+
+use super::keys::IssuerKey;
+
+/// Everything that is settled before the hub starts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    pub listen: Listen,
+    pub workers: Workers,
+    pub identity: Identity,
+    pub access: Access,
+    pub requests: Requests,
+    pub limits: Limits,
+    pub streams: Streams,
+    pub log: Log,
+    pub logging: Logging,
+    /// Longest that publishes and streams may take to end at shutdown.
+    pub grace_period: Duration,
+    /// Started with `--dev`.
+    pub dev: bool,
+}
+
+/// Where the hub takes connections; plain HTTP all of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Listen {
+    /// At least one, none twice. `[::]` means every interface of both families; where the machine
+    /// has no IPv6, `0.0.0.0` is bound instead.
+    pub addresses: Vec<SocketAddr>,
+    /// The origins of those addresses that name a host, in the order given: `http://host:port`.
+    /// The hub is called by these.
+    pub origins: Vec<String>,
+    /// Some address names no host: requests for any host are taken there.
+    pub catch_all: bool,
+    /// Connections that may wait to be accepted, for each worker.
+    pub backlog: u32,
+}
+
+impl Listen {
+    /// The URL of the hub for clients on this machine.
+    pub fn hub_url(&self) -> String {
+        let port = self.addresses.first().map_or(80, SocketAddr::port);
+        let origin = self.origins.first().cloned();
+        let origin = origin.unwrap_or_else(|| format!("http://localhost:{port}"));
+        format!("{origin}/.well-known/mercure")
+    }
+
+    /// Whether only this machine can connect.
+    pub fn is_loopback(&self) -> bool {
+        self.addresses.iter().all(|address| match address.ip() {
+            IpAddr::V6(ip) => ip.to_canonical().is_loopback(),
+            IpAddr::V4(ip) => ip.is_loopback(),
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Workers {
+    /// `None`: one for each core of the process's CPU mask.
+    pub count: Option<NonZeroUsize>,
+    /// Each worker stays on one core.
+    pub pin: bool,
+    pub file_tables: FileTables,
+    pub driver: Driver,
+}
+
+/// Whose limit on open files counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileTables {
+    /// A table for each worker where the process's limit is below the connection ceiling.
+    #[default]
+    Auto,
+    Shared,
+    Worker,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// io_uring, or epoll where io_uring is forbidden.
+    #[default]
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+/// By what names the hub is known.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Identity {
+    /// What tokens must have as `aud` (RFC 8707 resource identifier).
+    pub resource_identifier: Option<String>,
+    /// http(s) URLs under which the hub is reached.
+    pub public_urls: Vec<String>,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Access {
+    /// At least one for publishers; at least one for subscribers unless `anonymous`.
+    pub keys: Vec<IssuerKey>,
+    /// Subscribers without a token get public updates.
+    pub anonymous: bool,
+    pub cors_origins: Origins,
+    /// By how much the clocks of issuers may differ from the hub's.
+    pub leeway: Duration,
+}
+
+/// Web origins, each as browsers send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    Any,
+    Listed(Vec<String>),
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Origins::Listed(Vec::new())
+    }
+}
+
+/// Connections and what is read from them. Sizes are bytes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Requests {
+    /// `None`: as many as the limit on open files allows.
+    pub connections_max: Option<NonZeroUsize>,
+    pub overload: Overload,
+    pub header_bytes_max: u64,
+    pub headers_max: usize,
+    pub body_bytes_max: u64,
+    /// Bodies that a worker holds while they are read or wait; at least `body_bytes_max`.
+    pub body_budget: u64,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    /// `None`: a connection may stay idle for ever.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// What a subscriber hears from a hub that has no room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overload {
+    /// 200, a spread-out `retry:` and the end: any other answer makes browsers give up for ever.
+    #[default]
+    Retry,
+    /// 429 and `Retry-After`.
+    Reject,
+}
+
+/// What one request may ask for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Limits {
+    pub matchers_max: usize,
+    /// Topics of an update.
+    pub topics_max: usize,
+    /// Bytes of a matcher's text.
+    pub pattern_bytes_max: usize,
+    /// Bytes of a topic.
+    pub topic_bytes_max: usize,
+    /// Only the query names of the specification are known.
+    pub strict_query: bool,
+}
+
+/// Subscribers' streams. Sizes are bytes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Streams {
+    /// Silence after which a comment is sent.
+    pub heartbeat: Option<Duration>,
+    /// Longest that one write to a subscriber may stall.
+    pub dispatch_timeout: Option<Duration>,
+    /// Longest life of a stream.
+    pub write_timeout: Option<Duration>,
+    /// What one slow subscriber may lag.
+    pub subscriber_buffer: u64,
+    /// What all slow subscribers of a worker may lag; at least `subscriber_buffer`.
+    pub outbox_budget: u64,
+    pub unknown_last_event_id: UnknownId,
+}
+
+/// What a subscriber gets whose last event id is not in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownId {
+    /// All that is retained.
+    #[default]
+    All,
+    /// New updates only.
+    Live,
+}
+
+/// The ordered log between publishers and workers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Log {
+    pub transport: Transport,
+    /// Updates that a worker may be behind before publishers have to wait.
+    pub worker_lag: u64,
+    /// Bytes that a worker may be behind before publishers have to wait.
+    pub worker_lag_bytes: u64,
+    /// Longest that a publisher waits for a lagging worker.
+    pub publish_wait: Duration,
+    /// Chunks of history that are read at the same time.
+    pub replay_concurrency: usize,
+}
+
+/// Where updates are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// Nowhere: there is no history.
+    #[default]
+    Local,
+    /// The latest updates in memory.
+    Memory {
+        /// `None`: no limit by number.
+        updates_max: Option<NonZeroU64>,
+        bytes_max: u64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Logging {
+    pub format: LogFormat,
+    pub level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+/// The least severe lines that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+}
