@@ -1,0 +1,38 @@
+//! The limit on open files: raised as far as it goes, and explained where that is not far.
+
+use std::sync::Arc;
+
+use crate::worker::Settings;
+
+/// Below this, people will soon ask why no more subscribers get in.
+const FEW_OPEN_FILES: u64 = 65_536;
+
+/// Raises the soft limit on open files to the hard one. Returns what it is now.
+pub fn raise_open_files() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: plain system calls that read and write `limit`.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 1024;
+        }
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+            limit = raised;
+        }
+    }
+    limit.rlim_cur
+}
+
+/// Tells the operator what to do about a low limit.
+pub(super) fn advise(open_files: u64, settings: &Arc<Settings>) {
+    if open_files < FEW_OPEN_FILES {
+        let tables = if settings.own_file_tables { "each worker" } else { "the process" };
+        tracing::warn!(
+            open_files,
+            subscribers_of_a_worker = settings.subscribers_max,
+            "the limit on open files is low: {tables} may have {open_files}. Raise it with \
+             LimitNOFILE=1048576 in the systemd unit, --ulimit nofile=1048576 for Docker, or \
+             `* hard nofile 1048576` in /etc/security/limits.conf"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! From the configuration to what each part of the hub needs of it.
+
+use std::{hash::RandomState, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use super::ServeError;
+use crate::{
+    auth::{
+        Role,
+        authority::{self, Authority, Issuer},
+        details::TokenLimits,
+        key::Key,
+    },
+    config::{Config, FileTables, IssuerKey, Origins, Transport},
+    http::{cors, reader, route::HUB_PATH},
+    hub,
+    log::{
+        history::UnknownId,
+        memory::{Memory, Retention},
+        sequence::{LagLimits, Places},
+    },
+    protocol::{self, id::IdCipher, reserved::HubUrl, subscribe::QueryRules, update::Position},
+    worker::{Audience, EndpointSettings, Settings},
+};
+
+/// Descriptors that are not connections: rings, bells, timers, logs.
+const OTHER_FILES: u64 = 64;
+/// Of the connections, one in so many is left for requests.
+const REQUESTS_SHARE: u64 = 10;
+/// More open files than anybody has connections: from here on a shared table will do.
+const PLENTY_OPEN_FILES: u64 = 1_000_000;
+
+/// Threads that read history: more than one, so that a long read does not hold up a short one.
+const READERS: usize = 2;
+
+/// What the parts of a hub are started with.
+pub(super) struct HubSettings {
+    pub(super) worker: Arc<Settings>,
+    pub(super) lag: LagLimits,
+    pub(super) unknown_id: UnknownId,
+    /// Threads that read history.
+    pub(super) readers: usize,
+}
+
+/// How many workers there are to be: one for each core that the process may use.
+pub(super) fn workers(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    config.workers.count.map_or_else(cores, NonZeroUsize::get)
+}
+
+/// A random number, of the system's best kind.
+pub(super) fn random() -> Result<u64, ServeError> {
+    getrandom::u64().map_err(|error| ServeError::Settings(error.to_string()))
+}
+
+/// The history that the transport keeps, and what gives updates their places in it.
+pub(super) fn history(config: &Config) -> Result<(Memory, Places), ServeError> {
+    let retention = match config.log.transport {
+        Transport::Local => Retention::NOTHING,
+        Transport::Memory { updates_max, bytes_max } => Retention {
+            updates: updates_max.map_or(0, |max| size(max.get())),
+            bytes: size(bytes_max),
+        },
+    };
+    // Without a history that outlives the process, ids need not either.
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&random()?.to_le_bytes());
+    key[8..].copy_from_slice(&random()?.to_le_bytes());
+    let cipher = IdCipher::new(key);
+    let incarnation = random()? as u32;
+    let memory = Memory::new(retention, cipher.clone(), incarnation, RandomState::new());
+    Ok((memory, Places::new(cipher, incarnation, Position::START)))
+}
+
+/// What the configuration means for a hub of so many workers, each of which may have so many open
+/// files.
+pub(super) fn hub(
+    config: &Config,
+    workers: usize,
+    open_files: u64,
+) -> Result<HubSettings, ServeError> {
+    let Config { requests, streams, log, .. } = config;
+    let own_file_tables = match config.workers.file_tables {
+        FileTables::Auto => workers > 1 && open_files < PLENTY_OPEN_FILES,
+        FileTables::Shared => false,
+        FileTables::Worker => true,
+    };
+    let share = if own_file_tables { 1 } else { workers as u64 };
+    let connections = (open_files.saturating_sub(OTHER_FILES * workers as u64) / share).max(2);
+    let requests_max = size(connections / REQUESTS_SHARE).max(1);
+    let mut subscribers_max = size(connections) - requests_max;
+    if let Some(max) = requests.connections_max {
+        subscribers_max = subscribers_max.min(max.get().div_ceil(workers));
+    }
+    let worker = Settings {
+        workers,
+        pin: config.workers.pin,
+        own_file_tables,
+        driver: config.workers.driver,
+        backlog: i32::try_from(config.listen.backlog).unwrap_or(i32::MAX),
+        endpoint: Arc::new(endpoint(config)?),
+        hub_limits: hub::Limits {
+            heartbeat: streams.heartbeat,
+            dispatch_timeout: streams.dispatch_timeout.unwrap_or(Duration::MAX),
+            subscriber_buffer: size(streams.subscriber_buffer),
+            outbox_budget: size(streams.outbox_budget),
+            ..hub::Limits::default()
+        },
+        head_limits: reader::Limits {
+            target_len_max: size(requests.header_bytes_max),
+            head_len_max: size(requests.header_bytes_max),
+            header_count_max: requests.headers_max,
+        },
+        body_len_max: requests.body_bytes_max,
+        body_budget: size(requests.body_budget),
+        header_timeout: requests.header_timeout,
+        body_timeout: requests.body_timeout,
+        idle_timeout: requests.idle_timeout.unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
+        write_timeout: streams.write_timeout,
+        publish_wait: log.publish_wait,
+        reads_max: log.replay_concurrency.div_ceil(workers),
+        subscribers_max,
+        requests_max,
+        overload: requests.overload,
+        grace_period: config.grace_period,
+    };
+    Ok(HubSettings {
+        worker: Arc::new(worker),
+        lag: LagLimits { updates: log.worker_lag, bytes: log.worker_lag_bytes },
+        unknown_id: streams.unknown_last_event_id,
+        readers: READERS,
+    })
+}
+
+fn endpoint(config: &Config) -> Result<EndpointSettings, ServeError> {
+    let Config { access, limits, .. } = config;
+    let exposed = cors::EXPOSED_HEADERS;
+    let cors = match &access.cors_origins {
+        Origins::Any => cors::Cors::new(&["*"], exposed),
+        Origins::Listed(origins) => cors::Cors::new(origins, exposed),
+    };
+    Ok(EndpointSettings {
+        authority: authority(config)?,
+        audience: audience(config),
+        hub_url: hub_url(config)?,
+        limits: protocol::limits::Limits {
+            matchers_max: limits.matchers_max,
+            matcher_len_max: limits.pattern_bytes_max,
+            topics_max: limits.topics_max,
+            topic_len_max: limits.topic_bytes_max,
+            ..protocol::limits::Limits::default()
+        },
+        cors,
+        query_rules: QueryRules { strict: limits.strict_query },
+        anonymous: access.anonymous,
+        topic_hasher: RandomState::new(),
+    })
+}
+
+/// Issuers with their keys, in the order of the configuration.
+fn authority(config: &Config) -> Result<Authority, ServeError> {
+    let mut issuers: Vec<Issuer> = Vec::new();
+    for IssuerKey { issuer, role, secret, algorithm, .. } in &config.access.keys {
+        let key = Key::from_secret(secret.expose(), *algorithm).map_err(settings_error)?;
+        let id = issuer.as_deref().map(Box::from);
+        let known = issuers.iter().position(|known| known.id == id);
+        let index = known.unwrap_or_else(|| {
+            issuers.push(Issuer { id, publisher: Vec::new(), subscriber: Vec::new() });
+            issuers.len() - 1
+        });
+        match role {
+            Role::Publisher => issuers[index].publisher.push(key),
+            Role::Subscriber => issuers[index].subscriber.push(key),
+        }
+    }
+    let settings = authority::Settings {
+        generation: 0,
+        leeway: config.access.leeway,
+        limits: TokenLimits::default(),
+    };
+    Authority::new(issuers, settings).map_err(settings_error)
+}
+
+/// What tokens must name in `aud`: never a name that only the request claims, unless the hub is
+/// to answer to any.
+fn audience(config: &Config) -> Audience {
+    let Config { identity, listen, .. } = config;
+    if let Some(identifier) = &identity.resource_identifier {
+        return Audience::Fixed(identifier.as_str().into());
+    }
+    let known = known_hubs(config);
+    if known.is_empty() || (listen.catch_all && identity.public_urls.is_empty()) {
+        return Audience::AnyHost;
+    }
+    Audience::ByHost(known)
+}
+
+/// The hosts, with their ports, that the hub is known by, and the hub URL at each.
+fn known_hubs(config: &Config) -> Vec<(Box<str>, Box<str>)> {
+    let urls = config.identity.public_urls.iter().chain(&config.listen.origins);
+    urls.filter_map(|url| {
+        let host = url.split_once("://")?.1.split('/').next()?;
+        let hub = HubUrl::new(url, HUB_PATH).ok()?;
+        Some((host.into(), hub.as_str().into()))
+    })
+    .collect()
+}
+
+/// The one base of relative topics and patterns.
+fn hub_url(config: &Config) -> Result<HubUrl, ServeError> {
+    let Config { identity, listen, .. } = config;
+    let is_http = |url: &&String| url.starts_with("http://") || url.starts_with("https://");
+    let identifier = identity.resource_identifier.as_ref().filter(is_http);
+    let base = identifier.or(identity.public_urls.first()).or(listen.origins.first());
+    base.map_or_else(
+        || Ok(HubUrl::without_name()),
+        |base| HubUrl::new(base, HUB_PATH).map_err(settings_error),
+    )
+}
+
+fn settings_error(error: impl std::fmt::Display) -> ServeError {
+    ServeError::Settings(error.to_string())
+}
+
+/// No machine has more bytes than a `usize` counts.
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
