@@ -1,2 +1,3 @@
+pub mod client;
 pub mod config;
 pub mod protocol;
