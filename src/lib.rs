@@ -1,5 +1,7 @@
 pub mod app;
 pub mod auth;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod http;
 pub mod hub;

@@ -398,7 +398,6 @@ static HISTORY: &[Setting] = &[
                (0: any number) and max_bytes SIZE; or local, which keeps none. Also as a URL: \
                memory://?size=N&max_bytes=SIZE",
         store: |draft, given| set(&mut draft.config.log.transport, transport::parse(given)),
-        ..PLAIN
     },
     Setting {
         name: "worker_lag",

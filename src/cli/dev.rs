@@ -1,0 +1,50 @@
+//! What `--dev` prints: everything that is needed to try the hub out.
+
+use super::token::{self, Claims};
+use crate::config::{Config, DEV_ISSUER, Secret};
+use std::time::Duration;
+
+const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// A key for this run only.
+pub(super) fn new_key() -> Result<Secret, String> {
+    let mut key = [0; 32];
+    match getrandom::fill(&mut key) {
+        Ok(()) => Ok(Secret::new(key)),
+        Err(error) => Err(format!("the system gives no random numbers: {error}")),
+    }
+}
+
+/// The text for a hub with these settings.
+pub(super) fn banner(config: &Config) -> Result<String, String> {
+    let key = config.access.keys.iter().find(|key| key.issuer.as_deref() == Some(DEV_ISSUER));
+    let key = key.ok_or("the settings have no key of --dev")?;
+    let claims = Claims {
+        issuer: Some(DEV_ISSUER.to_owned()),
+        audience: config.identity.resource_identifier.clone(),
+        publish: vec!["*".to_owned()],
+        subscribe: vec!["*".to_owned()],
+        life: Some(TOKEN_LIFE),
+        ..Claims::default()
+    };
+    let token = token::mint(&claims, &key.secret, key.algorithm)?;
+    Ok(text(&config.listen.hub_url(), &token))
+}
+
+fn text(url: &str, token: &str) -> String {
+    format!(
+        "\
+*** INSECURE: --dev is for trying things out. Anybody may subscribe, from any web page. ***
+
+Hub    {url}
+Token  {token}
+
+Subscribe:
+  curl -N '{url}?match=https%3A%2F%2Fexample.com%2Fbooks%2F1'
+
+Publish:
+  curl '{url}' -H 'Authorization: Bearer {token}' \\
+    --data-urlencode 'topic=https://example.com/books/1' --data-urlencode 'data=Hello'
+"
+    )
+}

@@ -1,0 +1,142 @@
+//! `petasos serve`, `petasos run` and `petasos check`: the table of settings as flags.
+
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValue, parser::ValueSource};
+use std::process::ExitCode;
+
+use super::{Failure, Serve, Surroundings, dev};
+use crate::config::{
+    ConfigFile, Kind, Loaded, Mistake, SECTIONS, Setting, Sources, load, settings,
+};
+
+const HELP: &str = "\
+Sources of settings, the later win: defaults, --config FILE, environment, flags.
+A file holds directives, one on a line, named like the flags with _ instead of -:
+
+  listen :80
+  issuer https://example.com {
+      publisher {
+          jwt {env.PUBLISHER_KEY}
+      }
+      subscriber {
+          jwt {file./run/secrets/subscriber-key} HS512
+      }
+  }
+  cors_origins https://example.com
+
+MERCURE_EXTRA_DIRECTIVES holds directives too. `petasos check` shows what is in force.";
+
+pub(super) fn command() -> Command {
+    Command::new("serve")
+        .about("Run the hub (the default command)")
+        .after_help(HELP)
+        .args(arguments())
+}
+
+pub(super) fn run_command() -> Command {
+    let adapter = Arg::new("adapter")
+        .long("adapter")
+        .value_name("NAME")
+        .value_parser([PossibleValue::new("caddyfile")])
+        .help("Accepted for those who come from Caddy");
+    Command::new("run").about("The same as serve").args(few_arguments()).arg(adapter)
+}
+
+pub(super) fn check_command() -> Command {
+    Command::new("check")
+        .about("Print the settings in force, secrets masked, or every mistake")
+        .after_help("Takes all flags of `petasos serve`.")
+        .args(few_arguments())
+}
+
+/// `--config`, `--dev` and a flag for every setting.
+pub(super) fn arguments() -> impl Iterator<Item = Arg> {
+    let config = Arg::new("config")
+        .long("config")
+        .short('c')
+        .value_name("FILE")
+        .help("Read settings from this file [env: PETASOS_CONFIG]");
+    let dev = Arg::new("dev").long("dev").action(ArgAction::SetTrue).help(
+        "A hub to try things out with: for this machine, everybody may subscribe, and a token \
+         is printed. Not secure [env: PETASOS_DEV]",
+    );
+    let settings = SECTIONS.iter().flat_map(|section| {
+        section.settings.iter().map(|setting| argument(setting).help_heading(section.title))
+    });
+    [config, dev].into_iter().chain(settings)
+}
+
+/// The same, all but the first two hidden: `petasos serve --help` lists them.
+pub(super) fn few_arguments() -> impl Iterator<Item = Arg> {
+    arguments().enumerate().map(|(i, argument)| argument.hide(i >= 2))
+}
+
+fn argument(setting: &'static Setting) -> Arg {
+    let variables: Vec<_> = setting.variables().into_iter().map(|v| v.name).collect();
+    let default = if setting.default.is_empty() { "none" } else { setting.default };
+    let argument = Arg::new(setting.name)
+        .long(setting.flag())
+        .value_name(setting.value_name())
+        .help(format!("{} [env: {}] [default: {default}]", setting.help, variables.join(", ")));
+    match setting.kind {
+        Kind::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("on"),
+        Kind::List(_) | Kind::SecretBlocks => argument.action(ArgAction::Append),
+        _ => argument,
+    }
+}
+
+pub(super) fn serve(
+    matches: &ArgMatches,
+    surroundings: &mut Surroundings<'_>,
+    serve: impl Serve,
+) -> Result<ExitCode, Failure> {
+    let loaded = read(matches, surroundings)?;
+    let banner = loaded.config.dev.then(|| dev::banner(&loaded.config)).transpose();
+    Ok(serve(loaded.config, loaded.notices, banner.map_err(Failure::Told)?))
+}
+
+pub(super) fn check(
+    matches: &ArgMatches,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(), Failure> {
+    let loaded = read(matches, surroundings)?;
+    surroundings.output.write_all(loaded.describe().as_bytes())?;
+    for notice in &loaded.notices {
+        let _ = writeln!(surroundings.errors, "petasos: {notice}");
+    }
+    Ok(())
+}
+
+fn read(matches: &ArgMatches, surroundings: &Surroundings<'_>) -> Result<Loaded, Failure> {
+    let path = surroundings.value(matches, "config", "PETASOS_CONFIG");
+    let text = path.as_deref().map(read_file).transpose().map_err(Failure::Told)?;
+    let file = path.as_deref().zip(text.as_deref());
+    let is_on = |value: &str| ["1", "on", "true", "yes"].contains(&value);
+    let is_dev = matches.get_flag("dev") || surroundings.variable("PETASOS_DEV").is_some_and(is_on);
+    let dev_key = is_dev.then(dev::new_key).transpose().map_err(Failure::Told)?;
+    let loaded = load(&Sources {
+        dev_key,
+        file: file.map(|(name, text)| ConfigFile { name, text }),
+        environment: surroundings.environment,
+        flags: &flags(matches),
+        read_file: &read_file,
+    });
+    loaded.map_err(|mistakes| {
+        let lines: Vec<_> = mistakes.iter().map(Mistake::to_string).collect();
+        Failure::Told(lines.join("\n"))
+    })
+}
+
+/// The flags that were given.
+fn flags(matches: &ArgMatches) -> Vec<(&'static Setting, Vec<String>)> {
+    settings()
+        .filter(|setting| matches.value_source(setting.name) == Some(ValueSource::CommandLine))
+        .map(|setting| {
+            let values = matches.get_many::<String>(setting.name).unwrap_or_default();
+            (setting, values.cloned().collect())
+        })
+        .collect()
+}
+
+pub(super) fn read_file(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {error}"))
+}

@@ -1,0 +1,272 @@
+//! Commands as a whole, with their input, output and surroundings in memory.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+use super::*;
+use crate::config::settings;
+
+struct Outcome {
+    code: ExitCode,
+    output: String,
+    errors: String,
+    served: Option<(Config, Option<String>)>,
+}
+
+fn petasos(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outcome {
+    let environment =
+        variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let (mut output, mut errors, mut served) = (Vec::new(), Vec::new(), None);
+    let mut surroundings = Surroundings {
+        environment: &environment,
+        input: &mut input.as_bytes(),
+        output: &mut output,
+        errors: &mut errors,
+    };
+    let arguments = std::iter::once("petasos").chain(arguments.iter().copied());
+    let serve = |config, _notices, banner| {
+        served = Some((config, banner));
+        ExitCode::SUCCESS
+    };
+    let code = execute(arguments.map(OsString::from), &mut surroundings, serve);
+    let [output, errors] = [output, errors].map(|bytes| String::from_utf8(bytes).unwrap());
+    Outcome { code, output, errors, served }
+}
+
+const KEYS: [(&str, &str); 1] = [("MERCURE_JWT_KEY", "0123456789abcdef0123456789abcdef")];
+
+#[test]
+fn help_mentions_every_flag_with_variables_and_default() {
+    let help = petasos(&["serve", "--help"], &[], "");
+    assert_eq!(help.code, ExitCode::SUCCESS);
+    let squeezed = help.output.split_whitespace().collect::<Vec<_>>().join(" ");
+    for setting in settings() {
+        assert!(squeezed.contains(&format!("--{}", setting.flag())), "{}", setting.name);
+        let variables: Vec<_> = setting.variables().into_iter().map(|v| v.name).collect();
+        let default = if setting.default.is_empty() { "none" } else { setting.default };
+        let expected =
+            format!("{} [env: {}] [default: {default}]", setting.help, variables.join(", "));
+        assert!(squeezed.contains(&expected), "{expected}\n{squeezed}");
+    }
+    for command in ["serve", "run", "check", "token", "publish", "subscribe"] {
+        assert!(petasos(&["--help"], &[], "").output.contains(&format!("\n  {command} ")));
+        assert_eq!(petasos(&[command, "--help"], &[], "").code, ExitCode::SUCCESS);
+    }
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    command().debug_assert();
+    let version = petasos(&["--version"], &[], "").output;
+    assert!(version.starts_with(concat!("petasos ", env!("CARGO_PKG_VERSION"))), "{version}");
+}
+
+#[test]
+fn the_hub_is_served_by_every_name() {
+    for arguments in [
+        &["--listen", ":81", "--anonymous"][..],
+        &["serve", "--listen=:81", "--anonymous=1"],
+        &["run", "--listen", ":81", "--anonymous", "--adapter", "caddyfile"],
+    ] {
+        let outcome = petasos(arguments, &KEYS, "");
+        let (config, banner) = outcome.served.unwrap_or_else(|| panic!("{}", outcome.errors));
+        assert_eq!(config.listen.addresses[0].port(), 81);
+        assert!(config.access.anonymous);
+        assert_eq!(banner, None);
+    }
+}
+
+#[test]
+fn mistakes_stop_the_start_with_a_line_each() {
+    let outcome = petasos(&["--workers", "x"], &[KEYS[0], ("MERCURE_DEBUG", "y")], "");
+    assert!(outcome.served.is_none());
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    assert_eq!(
+        outcome.errors,
+        "petasos: MERCURE_DEBUG: `y` is neither on nor off; write 1 or 0\n\
+         petasos: --workers: `x` is not a whole number from 0 to 1024\n"
+    );
+    let outcome = petasos(&["--config", "/none/hub.conf"], &KEYS, "");
+    assert!(outcome.errors.starts_with("petasos: cannot read `/none/hub.conf`: "));
+    let outcome = petasos(&["--wokers", "1"], &KEYS, "");
+    assert_eq!(outcome.code, ExitCode::from(2));
+    assert!(outcome.errors.contains("'--workers'"), "{}", outcome.errors);
+}
+
+#[test]
+fn check_prints_what_is_in_force_or_fails() {
+    let good = petasos(&["check", "--heartbeat", "9s"], &KEYS, "");
+    assert_eq!(good.code, ExitCode::SUCCESS);
+    assert!(good.output.contains("heartbeat 9s") && good.output.contains("# --heartbeat"));
+    assert!(!good.output.contains("0123456789abcdef"));
+    assert!(good.errors.starts_with("petasos: keys without an issuer"), "{}", good.errors);
+    let bad = petasos(&["check"], &[], "");
+    assert_eq!(bad.code, ExitCode::FAILURE);
+    assert!(bad.errors.starts_with("petasos: no key for publishers"), "{}", bad.errors);
+}
+
+#[test]
+fn dev_prints_what_is_needed_to_try_the_hub() {
+    for (arguments, variables) in
+        [(&["--dev"][..], &[][..]), (&["serve", "--dev"], &[]), (&[], &[("PETASOS_DEV", "1")])]
+    {
+        let outcome = petasos(arguments, variables, "");
+        let (config, banner) = outcome.served.unwrap_or_else(|| panic!("{}", outcome.errors));
+        let banner = banner.unwrap();
+        let url = "http://127.0.0.1:8080/.well-known/mercure";
+        assert!(config.dev && config.access.anonymous);
+        assert!(banner.contains("INSECURE"));
+        assert!(banner.contains(&format!("curl -N '{url}?match=")));
+        assert!(banner.contains(&format!("curl '{url}' -H 'Authorization: Bearer ey")));
+        let token = banner.split("Token  ").nth(1).unwrap().split('\n').next().unwrap();
+        let claims = claims(token, config.access.keys[0].secret.expose());
+        assert_eq!(claims["aud"], url);
+        assert_eq!(claims["iss"], "urn:petasos:dev");
+        assert_eq!(claims["authorization_details"].as_array().unwrap().len(), 2);
+    }
+}
+
+/// The claims of a token whose signature is right.
+fn claims(token: &str, key: &[u8]) -> serde_json::Value {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let key = jsonwebtoken::DecodingKey::from_secret(key);
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    assert_eq!(header.typ.as_deref(), Some("at+jwt"));
+    let right = jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key, header.alg);
+    assert!(right.unwrap());
+    let body = signed.split_once('.').unwrap().1;
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()
+}
+
+#[test]
+fn tokens_are_made() {
+    let arguments = [
+        "token",
+        "--key",
+        "@-",
+        "--alg",
+        "HS512",
+        "--ttl",
+        "10m",
+        "--publish",
+        "a",
+        "b",
+        "--subscribe",
+        "c",
+        "--payload",
+        "{\"x\":1}",
+        "--iss",
+        "urn:i",
+        "--sub",
+        "s",
+    ];
+    let outcome = petasos(&arguments, &[], "secret\n");
+    assert_eq!(outcome.code, ExitCode::SUCCESS, "{}", outcome.errors);
+    let claims = claims(outcome.output.trim(), b"secret");
+    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 600);
+    assert_eq!(claims["sub"], "s");
+    assert_eq!(claims["authorization_details"][0]["topics"][1]["match"], "b");
+    assert_eq!(claims["authorization_details"][1]["payload"]["x"], 1);
+
+    for (arguments, expected) in [
+        (&["token"][..], "petasos: no key: "),
+        (&["token", "--key", ""], "petasos: the key is empty"),
+        (&["token", "--key", "k", "--alg", "RS256"], "petasos: --alg: RS256 is not supported yet"),
+        (&["token", "--key", "k", "--ttl", "x"], "petasos: --ttl: `x` is not a duration"),
+        (&["token", "--key", "k", "--payload", "{}"], "petasos: --payload belongs to --subscribe"),
+        (&["token", "--key", "k", "--payload", "[]"], "petasos: --payload: a JSON object"),
+        (&["token", "--key", "@/none"], "petasos: cannot read `/none`"),
+    ] {
+        let outcome = petasos(arguments, &[], "");
+        assert_eq!(outcome.code, ExitCode::FAILURE);
+        assert!(outcome.errors.starts_with(expected), "{}", outcome.errors);
+    }
+}
+
+/// Answers one request, and returns it.
+fn answer(response: &'static str) -> (String, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/.well-known/mercure", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(connection.try_clone().unwrap());
+        let mut request = String::new();
+        while !request.ends_with("\r\n\r\n") {
+            reader.read_line(&mut request).unwrap();
+        }
+        let length = request
+            .split_once("content-length: ")
+            .map_or(0, |(_, rest)| rest.split_once("\r\n").unwrap().0.parse().unwrap());
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        connection.write_all(response.as_bytes()).unwrap();
+        request + std::str::from_utf8(&body).unwrap()
+    });
+    (url, server)
+}
+
+#[test]
+fn publish_prints_the_id() {
+    let (url, server) = answer("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nurn:1");
+    let variables = [("PETASOS_URL", &*url), ("PETASOS_TOKEN", "a.b.c")];
+    let outcome = petasos(&["publish", "t", "u", "--private"], &variables, "two\nlines\n");
+    assert_eq!((outcome.output.as_str(), outcome.errors.as_str()), ("urn:1\n", ""));
+    let request = server.join().unwrap();
+    assert!(request.contains("Bearer a.b.c"), "{request}");
+    assert!(request.ends_with("topic=t&topic=u&data=two%0Alines&private=on"), "{request}");
+}
+
+#[test]
+fn failures_say_what_helps() {
+    let refused = "HTTP/1.1 403 No\r\nContent-Type: application/problem+json\r\n\
+                   Content-Length: 22\r\n\r\n{\"detail\":\"Not yours.\"}";
+    let (url, _server) = answer(refused);
+    let outcome = petasos(&["publish", "t", "--data", "", "--url", &url], &[], "");
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    assert!(
+        outcome.errors.contains("`petasos token --key … --publish TOPIC`"),
+        "{}",
+        outcome.errors
+    );
+
+    let (url, _server) = answer("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+    let outcome = petasos(&["subscribe", "t", "--url", &url], &[], "");
+    assert_eq!(outcome.code, ExitCode::FAILURE);
+    assert_eq!(
+        outcome.errors,
+        "petasos: the hub answered 401\n\
+         petasos: give a token with --token or PETASOS_TOKEN; `petasos token --help` makes one\n"
+    );
+
+    let outcome = petasos(&["publish", "t", "--data", "", "--token", "Bearer x"], &[], "");
+    assert!(outcome.errors.contains("without `Bearer`"), "{}", outcome.errors);
+    assert!(!outcome.errors.contains("Bearer x"));
+}
+
+#[test]
+fn subscribe_prints_data_or_json() {
+    let stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n\
+                  id: 1\ndata: a\ndata: b\n\nid: 2\nevent: e\ndata: c\n\nid: 3\ndata: d\n\n";
+    for (json, expected) in [
+        (&[][..], "a\nb\nc\n"),
+        (
+            &["--json"],
+            "{\"data\":\"a\\nb\",\"id\":\"1\",\"type\":\"message\"}\n\
+             {\"data\":\"c\",\"id\":\"2\",\"type\":\"e\"}\n",
+        ),
+    ] {
+        let (url, server) = answer(stream);
+        let mut arguments = vec!["subscribe", "x y", "--url", &url, "--count", "2"];
+        arguments.extend(["--last-event-id", "0"]);
+        arguments.extend(json);
+        let outcome = petasos(&arguments, &[], "");
+        assert_eq!(outcome.output, expected, "{}", outcome.errors);
+        let request = server.join().unwrap();
+        assert!(request.starts_with("GET /.well-known/mercure?match=x+y HTTP/1.1"), "{request}");
+        assert!(request.contains("last-event-id: 0\r\n"), "{request}");
+    }
+}

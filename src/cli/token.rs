@@ -1,0 +1,225 @@
+//! `petasos token`: makes an access token (RFC 9068 with RFC 9396 authorization details).
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Failure, Surroundings, URL_DEFAULT};
+use crate::config::{Algorithm, DEV_ISSUER, Secret, parse_duration};
+
+const EXAMPLES: &str = "\
+Examples:
+  petasos token --key @key --publish https://example.com/books/1
+  petasos token --key @key --iss https://example.com --aud https://hub.example.com/.well-known/mercure \\
+    --subscribe '*' --payload '{\"user\":\"alice\"}' --ttl 10m";
+
+pub(super) fn command() -> Command {
+    let value = |name: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value_name).help(help)
+    };
+    let topics = |name, help| value(name, "TOPIC", help).num_args(1..).action(ArgAction::Append);
+    Command::new("token")
+        .about("Make an access token")
+        .after_help(EXAMPLES)
+        .arg(value(
+            "key",
+            "KEY",
+            "Secret that signs; @FILE reads it from a file, @- from \
+                                  standard input [env: PETASOS_KEY]",
+        ))
+        .arg(value("alg", "ALG", "HS256, HS384 or HS512 [default: HS256]"))
+        .arg(topics("publish", "Topics that may be published to; * is all of them"))
+        .arg(topics("subscribe", "Topics whose private updates may be received; * is all of them"))
+        .arg(value("payload", "JSON", "Object that is shown with the subscriptions"))
+        .arg(value("iss", "URI", "Issuer: as the hub knows it"))
+        .arg(value("aud", "URI", "Audience: the hub's resource identifier, mostly its URL"))
+        .arg(value("sub", "ID", "Subject: whom the token is for [default: petasos]"))
+        .arg(value("ttl", "DURATION", "Life of the token; 0: for ever [default: 1h]"))
+        .arg(
+            Arg::new("dev")
+                .long("dev")
+                .action(ArgAction::SetTrue)
+                .help("All access, with issuer and audience of a `petasos --dev` hub"),
+        )
+}
+
+/// What a token says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Claims {
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) publish: Vec<String>,
+    pub(super) subscribe: Vec<String>,
+    pub(super) payload: Option<Value>,
+    /// `None`: for ever.
+    pub(super) life: Option<Duration>,
+}
+
+pub(super) fn token(
+    matches: &ArgMatches,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(), Failure> {
+    let key = surroundings.value(matches, "key", "PETASOS_KEY").ok_or_else(|| {
+        Failure::Told(
+            "no key: give the hub's with --key @FILE or PETASOS_KEY \
+             (a hub started with --dev prints a token by itself)"
+                .to_owned(),
+        )
+    })?;
+    let key = surroundings.secret(&key)?;
+    if key.is_empty() {
+        return Err(Failure::Told("the key is empty".to_owned()));
+    }
+    let told = |name: &'static str| move |problem| Failure::Told(format!("--{name}: {problem}"));
+    let algorithm = matches.get_one::<String>("alg").map_or("HS256", String::as_str);
+    let algorithm = Algorithm::parse(algorithm).map_err(told("alg"))?;
+    let claims = read(matches)?;
+    let token = mint(&claims, &Secret::new(key.into_bytes()), algorithm).map_err(Failure::Told)?;
+    writeln!(surroundings.output, "{token}")?;
+    Ok(())
+}
+
+fn read(matches: &ArgMatches) -> Result<Claims, Failure> {
+    let text = |name| matches.get_one::<String>(name).cloned();
+    let list = |name| -> Vec<String> {
+        matches.get_many::<String>(name).unwrap_or_default().cloned().collect()
+    };
+    let life = text("ttl").unwrap_or_else(|| "1h".to_owned());
+    let life = parse_duration(&life).map_err(|problem| Failure::Told(format!("--ttl: {problem}")));
+    let mut claims = Claims {
+        issuer: text("iss"),
+        audience: text("aud"),
+        subject: text("sub"),
+        publish: list("publish"),
+        subscribe: list("subscribe"),
+        payload: text("payload").map(|text| payload(&text)).transpose()?,
+        life: Some(life?).filter(|life| !life.is_zero()),
+    };
+    if matches.get_flag("dev") {
+        claims.issuer.get_or_insert_with(|| DEV_ISSUER.to_owned());
+        claims.audience.get_or_insert_with(|| URL_DEFAULT.to_owned());
+        if claims.publish.is_empty() && claims.subscribe.is_empty() {
+            claims.publish.push("*".to_owned());
+            claims.subscribe.push("*".to_owned());
+        }
+    }
+    if claims.payload.is_some() && claims.subscribe.is_empty() {
+        return Err(Failure::Told("--payload belongs to --subscribe; add it".to_owned()));
+    }
+    Ok(claims)
+}
+
+fn payload(text: &str) -> Result<Value, Failure> {
+    match serde_json::from_str(text) {
+        Ok(payload @ Value::Object(_)) => Ok(payload),
+        Ok(_) => {
+            Err(Failure::Told("--payload: a JSON object is wanted, like {\"a\":1}".to_owned()))
+        }
+        Err(error) => Err(Failure::Told(format!("--payload is not JSON: {error}"))),
+    }
+}
+
+/// Makes a token: the one place of the command line that signs.
+pub(super) fn mint(claims: &Claims, key: &Secret, algorithm: Algorithm) -> Result<String, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_err(|_| "the clock of this machine stands before 1970".to_owned())?;
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    let mut header = Header::new(match algorithm {
+        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
+        Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
+    });
+    header.typ = Some("at+jwt".to_owned());
+    let body = body(claims, now.as_secs(), u128::from_be_bytes(random));
+    jsonwebtoken::encode(&header, &body, &EncodingKey::from_secret(key.expose()))
+        .map_err(|error| format!("the token cannot be signed: {error}"))
+}
+
+/// The claims of draft-08 #authorization and RFC 9068 §2.2, as far as they are known.
+fn body(claims: &Claims, now: u64, random: u128) -> Value {
+    let subject = claims.subject.as_deref().unwrap_or("petasos");
+    let mut body = json!({
+        "sub": subject,
+        "client_id": claims.issuer.as_deref().unwrap_or(subject),
+        "iat": now,
+        "jti": uuid(random),
+    });
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    };
+    set("iss", claims.issuer.as_deref().map(Value::from));
+    set("aud", claims.audience.as_deref().map(Value::from));
+    set("exp", claims.life.map(|life| now.saturating_add(life.as_secs()).into()));
+    let mut details = Vec::new();
+    for (action, topics) in [("publish", &claims.publish), ("subscribe", &claims.subscribe)] {
+        if !topics.is_empty() {
+            details.push(detail(action, topics));
+        }
+    }
+    if let (Some(payload), Some(subscribe)) = (&claims.payload, details.last_mut()) {
+        subscribe["payload"] = payload.clone();
+    }
+    set("authorization_details", Some(details.into()));
+    body
+}
+
+/// A Mercure authorization detail (draft-08 #authorization-details).
+fn detail(action: &str, topics: &[String]) -> Value {
+    let topics: Vec<_> = topics.iter().map(|topic| json!({ "match": topic })).collect();
+    json!({
+        "type": "https://mercure.rocks/authorization-detail",
+        "actions": [action],
+        "topics": topics,
+    })
+}
+
+/// A random UUID (RFC 9562 §5.4) as a URN.
+fn uuid(random: u128) -> String {
+    let bits = (random & !(0xf << 76) & !(0b11 << 62)) | (4 << 76) | (0b10 << 62);
+    let digits = format!("{bits:032x}");
+    let (a, b, c, d, e) =
+        (&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]);
+    format!("urn:uuid:{a}-{b}-{c}-{d}-{e}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_says_what_was_asked_for() {
+        let claims = Claims {
+            issuer: Some("urn:i".to_owned()),
+            audience: Some("urn:a".to_owned()),
+            publish: vec!["p".to_owned(), "q".to_owned()],
+            subscribe: vec!["*".to_owned()],
+            payload: Some(json!({"x": 1})),
+            life: Some(Duration::from_secs(60)),
+            ..Claims::default()
+        };
+        let kind = "https://mercure.rocks/authorization-detail";
+        assert_eq!(
+            body(&claims, 1000, 0),
+            json!({
+                "iss": "urn:i", "aud": "urn:a", "sub": "petasos", "client_id": "urn:i",
+                "iat": 1000, "exp": 1060,
+                "jti": "urn:uuid:00000000-0000-4000-8000-000000000000",
+                "authorization_details": [
+                    {"type": kind, "actions": ["publish"],
+                     "topics": [{"match": "p"}, {"match": "q"}]},
+                    {"type": kind, "actions": ["subscribe"], "topics": [{"match": "*"}],
+                     "payload": {"x": 1}},
+                ],
+            })
+        );
+        let bare = body(&Claims::default(), 1000, u128::MAX);
+        assert_eq!(bare["jti"], "urn:uuid:ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert!(bare.get("exp").is_none() && bare.get("iss").is_none());
+    }
+}
