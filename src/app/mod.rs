@@ -8,6 +8,7 @@ mod logging;
 mod settings;
 
 use std::{
+    io::Write,
     process::ExitCode,
     sync::{
         Arc,
@@ -50,27 +51,22 @@ pub enum ServeError {
     Settings(String),
 }
 
-/// What is told once the hub runs: its addresses are in there.
-pub type Greeting<'a> = &'a dyn Fn(&Config) -> String;
-
-/// Serves until a signal ends it. `greeting` is printed once everybody listens.
-pub fn serve(mut config: Config, notices: &[Notice], greeting: Option<Greeting<'_>>) -> ExitCode {
-    let _flush = logging::start(&config.logging);
-    for notice in notices {
-        logging::notice(notice);
-    }
-    match run(&mut config, greeting) {
+/// Runs the hub until a signal ends it. `banner` is for people: it is printed once the hub listens.
+pub fn serve(config: Config, notices: Vec<Notice>, banner: Option<String>) -> ExitCode {
+    let flush = logging::start(&config.logging);
+    notices.iter().for_each(logging::notice);
+    match run(&config, banner.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            drop(_flush);
+            drop(flush);
             eprintln!("petasos: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(config: &mut Config, greeting: Option<Greeting<'_>>) -> Result<(), ServeError> {
+fn run(config: &Config, banner: Option<&str>) -> Result<(), ServeError> {
     // Before anything runs: a signal that comes early ends the start, and is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let open_files = limits::raise_open_files();
@@ -87,7 +83,7 @@ fn run(config: &mut Config, greeting: Option<Greeting<'_>>) -> Result<(), ServeE
     let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
     let addrs = &config.listen.addresses;
     let running = worker::start(&hub.worker, addrs, bells, &exchange, &readers, &seeds)?;
-    announce(config, &running, workers, greeting);
+    announce(&running, workers, banner);
 
     let signal = signals.forever().next();
     tracing::info!(signal, "stopping: no more connections are taken");
@@ -131,17 +127,12 @@ fn start_log(
     Ok((exchange, log))
 }
 
-fn announce(
-    config: &mut Config,
-    running: &Workers,
-    workers: usize,
-    greeting: Option<Greeting<'_>>,
-) {
+fn announce(running: &Workers, workers: usize, banner: Option<&str>) {
     for addr in running.addrs() {
         tracing::info!(%addr, driver = %running.driver(), workers, "listening on http://{addr}");
     }
-    config.listen.addresses = running.addrs().to_vec();
-    if let Some(greeting) = greeting {
-        println!("{}", greeting(config));
+    if let Some(banner) = banner {
+        // Nobody may read it any more.
+        let _ = writeln!(std::io::stdout(), "{banner}");
     }
 }

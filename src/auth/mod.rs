@@ -13,7 +13,7 @@ pub mod authority;
 pub mod bearer;
 pub mod challenge;
 mod claims;
-mod details;
+pub mod details;
 pub mod error;
 mod json;
 mod jws;

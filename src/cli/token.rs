@@ -1,12 +1,17 @@
 //! `petasos token`: makes an access token (RFC 9068 with RFC 9396 authorization details).
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Failure, Surroundings, URL_DEFAULT};
-use crate::config::{Algorithm, DEV_ISSUER, Secret, parse_duration};
+use crate::{
+    auth::{
+        key::{Algorithm, SigningKey},
+        mint::sign,
+    },
+    config::{DEV_ISSUER, Secret, parse_algorithm, parse_duration},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,7 +79,7 @@ pub(super) fn token(
     }
     let told = |name: &'static str| move |problem| Failure::Told(format!("--{name}: {problem}"));
     let algorithm = matches.get_one::<String>("alg").map_or("HS256", String::as_str);
-    let algorithm = Algorithm::parse(algorithm).map_err(told("alg"))?;
+    let algorithm = parse_algorithm(algorithm).map_err(told("alg"))?;
     let claims = read(matches)?;
     let token = mint(&claims, &Secret::new(key.into_bytes()), algorithm).map_err(Failure::Told)?;
     writeln!(surroundings.output, "{token}")?;
@@ -128,15 +133,10 @@ pub(super) fn mint(claims: &Claims, key: &Secret, algorithm: Algorithm) -> Resul
     let mut random = [0; 16];
     getrandom::fill(&mut random)
         .map_err(|error| format!("the system gives no random numbers: {error}"))?;
-    let mut header = Header::new(match algorithm {
-        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-        Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
-        Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
-    });
-    header.typ = Some("at+jwt".to_owned());
-    let body = body(claims, now.as_secs(), u128::from_be_bytes(random));
-    jsonwebtoken::encode(&header, &body, &EncodingKey::from_secret(key.expose()))
-        .map_err(|error| format!("the token cannot be signed: {error}"))
+    let key =
+        SigningKey::from_secret(key.expose(), algorithm).map_err(|error| error.to_string())?;
+    let header = json!({ "alg": algorithm.name(), "typ": "at+jwt" });
+    Ok(sign(&header, &body(claims, now.as_secs(), u128::from_be_bytes(random)), &key))
 }
 
 /// The claims of draft-08 #authorization and RFC 9068 §2.2, as far as they are known.

@@ -2,10 +2,11 @@
 
 use super::{
     directives::Directive,
-    keys::{self, Algorithm, IssuerKey, MASK, Role, Secret},
+    keys::{self, IssuerKey, MASK, Secret, parse_algorithm},
     load::Draft,
     setting::{Given, Source},
 };
+use crate::auth::{Role, key::Algorithm};
 
 /// Keys and issuers while settings are still being read.
 #[derive(Debug, Default)]
@@ -101,7 +102,7 @@ pub(super) fn store_previous_key(
 }
 
 pub(super) fn store_algorithm(draft: &mut Draft, given: &Given, role: Role) -> Result<(), String> {
-    let algorithm = Algorithm::parse(given.word()?)?;
+    let algorithm = parse_algorithm(given.word()?)?;
     draft.access.role(role).algorithm = Some((algorithm, given.source.tier()));
     Ok(())
 }
@@ -143,7 +144,7 @@ pub(super) fn store_issuer(draft: &mut Draft, given: &Given) -> Result<(), Strin
 }
 
 fn read_role(directive: &Directive, id: &str, role: Role) -> Result<Vec<IssuerKey>, String> {
-    let role_name = role.name();
+    let role_name = role.to_string();
     if !directive.words.is_empty() {
         return Err(format!("keys are written in a block: `{role_name} {{ jwt KEY }}`"));
     }
@@ -194,7 +195,7 @@ fn read_words(words: &[String]) -> Result<(Secret, Option<Algorithm>), String> {
     };
     let secret = keys::parse_secret(key)?;
     let algorithm = Some(algorithm).filter(|name| !name.is_empty());
-    Ok((secret, algorithm.map(Algorithm::parse).transpose()?))
+    Ok((secret, algorithm.map(parse_algorithm).transpose()?))
 }
 
 /// The words of an issuer's block for people to see.

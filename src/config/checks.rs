@@ -1,11 +1,12 @@
 //! What only all settings together can tell: what is missing, what does not fit, what is risky.
 
 use super::{
-    keys::{self, IssuerKey, Role},
+    keys::{self, IssuerKey},
     load::{Mistake, Notice},
     setting::Source,
     tree::{Config, LogLevel},
 };
+use crate::auth::Role;
 
 pub(super) fn issuers_without_keys() -> Mistake {
     missing(
@@ -49,7 +50,7 @@ pub(super) fn lint_keys(keys: &[(IssuerKey, Source)]) -> Vec<Notice> {
     let mut notices: Vec<Notice> = Vec::new();
     for (key, source) in keys {
         for finding in keys::lint(key) {
-            let text = format!("{}: {finding}", key.role.name());
+            let text = format!("{}: {finding}", key.role);
             // A key that is bound to several issuers is one key.
             let notice = Notice { level: LogLevel::Warn, source: Some(source.clone()), text };
             if !notices.contains(&notice) {

@@ -1,10 +1,11 @@
 //! The preset of `--dev`: a hub to try things out with, on this machine only, and not secure.
 
 use super::{
-    keys::{Algorithm, IssuerKey, Role, Secret},
+    keys::{IssuerKey, Secret},
     setting::Source,
     tree::Config,
 };
+use crate::auth::{Role, key::Algorithm};
 
 /// The issuer of the tokens that `--dev` prints.
 pub const DEV_ISSUER: &str = "urn:petasos:dev";

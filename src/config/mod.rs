@@ -23,7 +23,7 @@ mod units;
 mod words;
 
 pub use dev::DEV_ISSUER;
-pub use keys::{Algorithm, IssuerKey, MASK, Role, Secret};
+pub use keys::{IssuerKey, MASK, Secret, parse_algorithm};
 pub use load::{ConfigFile, Environment, Loaded, Mistake, Notice, Sources, load};
 pub use setting::{Kind, Setting, Source, Variable};
 pub use settings::{SECTIONS, Section, settings};

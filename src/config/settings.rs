@@ -4,11 +4,11 @@
 use super::{
     access::{self, store_algorithm, store_issuer, store_key, store_previous_key},
     addresses,
-    keys::Role,
     setting::{Kind, Setting},
     transport,
     tree::{Driver, FileTables, LogFormat, LogLevel, Overload, UnknownId},
 };
+use crate::auth::Role;
 use std::num::NonZeroUsize;
 
 /// A heading of `--help` with the settings below it.

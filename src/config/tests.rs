@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::*;
+use crate::auth::{Role, key::Algorithm};
 
 /// 32 bytes: nothing to complain about.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -215,7 +216,8 @@ fn keys_come_with_role_issuer_and_algorithm() {
         previous,
     };
     let keys = |given: &Given<'_>| config(given).access.keys;
-    use {Algorithm::*, Role::*};
+    use crate::auth::Role::*;
+    use Algorithm::*;
     let both = [("MERCURE_JWT_KEY", OTHER), ("JWT_ALG", "HS384")];
     assert_eq!(
         keys(&Given { variables: &both, without_keys: true, ..Given::default() }),

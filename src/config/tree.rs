@@ -10,6 +10,10 @@ use std::{
 };
 
 use super::keys::IssuerKey;
+pub use crate::{
+    log::history::UnknownId,
+    worker::{Driver, Overload},
+};
 
 /// Everything that is settled before the hub starts.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -82,15 +86,6 @@ pub enum FileTables {
     Worker,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Driver {
-    /// io_uring, or epoll where io_uring is forbidden.
-    #[default]
-    Auto,
-    IoUring,
-    Epoll,
-}
-
 /// By what names the hub is known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Identity {
@@ -142,16 +137,6 @@ pub struct Requests {
     pub idle_timeout: Option<Duration>,
 }
 
-/// What a subscriber hears from a hub that has no room for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overload {
-    /// 200, a spread-out `retry:` and the end: any other answer makes browsers give up for ever.
-    #[default]
-    Retry,
-    /// 429 and `Retry-After`.
-    Reject,
-}
-
 /// What one request may ask for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Limits {
@@ -180,16 +165,6 @@ pub struct Streams {
     /// What all slow subscribers of a worker may lag; at least `subscriber_buffer`.
     pub outbox_budget: u64,
     pub unknown_last_event_id: UnknownId,
-}
-
-/// What a subscriber gets whose last event id is not in the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnknownId {
-    /// All that is retained.
-    #[default]
-    All,
-    /// New updates only.
-    Live,
 }
 
 /// The ordered log between publishers and workers.

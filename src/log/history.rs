@@ -35,8 +35,9 @@ pub trait History: Send + Sync {
 }
 
 /// What to do with a last event id that is not (or no longer) known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnknownId {
+    #[default]
     /// Send all that is retained: loses nothing.
     All,
     /// Send only what is new.

@@ -36,8 +36,9 @@ use crate::{
 };
 
 /// What a hub at its limit does with a new subscriber.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overload {
+    #[default]
     /// 200, a time to come back, and the end: what browsers understand.
     Retry,
     /// 503.
