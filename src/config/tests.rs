@@ -619,6 +619,7 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
         ),
         ("", ("MERCURE_PORT_80_TCP", "tcp://10.0.0.1:80"), ""),
         ("", ("PETASOS_SERVICE_HOST", "10.0.0.1"), ""),
+        ("", ("MERCURE_HUB_PORT", "tcp://10.0.0.1:80"), ""),
         ("", ("PETASOS_TOKEN", "x"), ""),
         (
             "",
