@@ -18,7 +18,7 @@ use std::{
 
 use crate::{
     client::ClientError,
-    config::{Config, Environment, Notice},
+    config::{Config, Environment, Notice, without_line_end},
 };
 
 /// Runs the hub: with these settings, these lines for its log, and this text to print once it
@@ -77,7 +77,8 @@ impl Surroundings<'_> {
             "-" => self.input_text()?,
             path => serve::read_file(path).map_err(Failure::Told)?,
         };
-        Ok(content.trim_end_matches(['\r', '\n']).to_owned())
+        // As the hub reads the files of keys.
+        Ok(without_line_end(&content).to_owned())
     }
 
     fn input_text(&mut self) -> Result<String, Failure> {

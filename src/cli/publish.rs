@@ -3,7 +3,10 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{Failure, Surroundings, client_arguments, client_values, explain};
-use crate::client::{Publication, Publisher};
+use crate::{
+    client::{Publication, Publisher},
+    config::without_line_end,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,20 +51,13 @@ pub(super) fn publish(
     let (url, token) = client_values(matches, surroundings)?;
     let data = match text("data") {
         Some(data) => data.to_owned(),
-        None => surroundings.input_text()?,
-    };
-    let data = match text("data") {
-        Some(_) => &data,
-        None => {
-            let data = data.strip_suffix('\n').unwrap_or(&data);
-            data.strip_suffix('\r').unwrap_or(data)
-        }
+        None => without_line_end(&surroundings.input_text()?).to_owned(),
     };
     let topics: Vec<&str> =
         matches.get_many::<String>("topic").unwrap_or_default().map(String::as_str).collect();
     let publication = Publication {
         topics: &topics,
-        data,
+        data: &data,
         private: matches.get_flag("private"),
         id: text("id"),
         event_type: text("type"),

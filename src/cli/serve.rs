@@ -23,7 +23,10 @@ A file holds directives, one on a line, named like the flags with _ instead of -
   }
   cors_origins https://example.com
 
-MERCURE_EXTRA_DIRECTIVES holds directives too. `petasos check` shows what is in force.";
+MERCURE_EXTRA_DIRECTIVES holds directives too. Flags and PETASOS_ variables for keys name a file,
+since everybody on the machine can read command lines; the other variables hold the key itself.
+Several alternatives of a variable: the first that is not empty counts.
+`petasos check` shows what is in force.";
 
 pub(super) fn command() -> Command {
     Command::new("serve")

@@ -16,7 +16,8 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   petasos token --key @key --publish https://example.com/books/1
-  petasos token --key @key --iss https://example.com --aud https://hub.example.com/.well-known/mercure \\
+  petasos token --key @key --iss https://example.com \\
+    --aud https://hub.example.com/.well-known/mercure \\
     --subscribe '*' --payload '{\"user\":\"alice\"}' --ttl 10m";
 
 pub(super) fn command() -> Command {

@@ -173,6 +173,46 @@ fn events_come_as_soon_as_they_are_there_and_streams_are_resumed() {
 }
 
 #[test]
+fn an_id_without_an_event_counts_after_the_events_before_it() {
+    let (url, server) = server(vec![
+        vec![
+            STREAM,
+            "1e\r\nid: 1\ndata: a\n\nid: 2\ndata: b\n\n\r\n",
+            "7\r\nid: 3\n\n\r\n",
+            LAST_CHUNK,
+        ],
+        vec![STREAM, "9\r\ndata: c\n\n\r\n"],
+    ]);
+    let mut subscriber = subscribe(&url, &Subscription::default());
+    for (data, id) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        assert_eq!(subscriber.next().unwrap().unwrap().data, data);
+        assert_eq!(subscriber.last_event_id(), id);
+    }
+    assert!(server.join().unwrap()[1].contains("last-event-id: 3\r\n"));
+}
+
+#[test]
+fn an_id_that_no_header_can_hold_goes_into_the_query() {
+    let (url, server) = server(vec![vec![STREAM, "9\r\ndata: c\n\n\r\n"]]);
+    let last_event_id = Some("a\u{1}b");
+    let mut subscriber = subscribe(&url, &Subscription { last_event_id, ..Default::default() });
+    assert!(subscriber.next().unwrap().is_ok());
+    let request = server.join().unwrap().remove(0);
+    assert!(request.starts_with("get /.well-known/mercure?last_event_id=a%01b "), "{request}");
+}
+
+#[test]
+fn a_hub_that_asks_to_wait_is_obeyed() {
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    let (url, _server) = server(vec![vec![busy], vec![STREAM, "9\r\ndata: c\n\n\r\n"]]);
+    let mut subscriber = subscribe(&url, &Subscription::default());
+    assert!(subscriber.next().unwrap().is_err());
+    let asked = std::time::Instant::now();
+    assert!(subscriber.next().unwrap().is_ok());
+    assert!(asked.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
 fn what_cannot_get_better_ends_the_iterator() {
     let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let refused = "HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

@@ -330,7 +330,7 @@ enum Bare {
 }
 
 /// A text without the line end that editors and `echo` leave at the end of a file.
-pub(super) fn without_line_end(text: &str) -> &str {
+pub fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }

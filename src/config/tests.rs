@@ -367,7 +367,8 @@ fn mistakes_in_files_get_a_line_each() {
         ("anonymous {\n}", "hub.conf:1: anonymous: a block `{ … }` is not possible here"),
         (
             "max_request_body_size 1 XB",
-            "hub.conf:1: max_request_body_size: `1XB` is not a size; write it like 1MiB, 64KiB or 4096",
+            "hub.conf:1: max_request_body_size: `1XB` is not a size; write it like 1MiB, 64KiB or \
+             4096",
         ),
         (
             "max_header_size 1GiB",
@@ -382,25 +383,30 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         (
             "cors_origins example.com",
-            "hub.conf:1: cors_origins: the origin `example.com` has no scheme; write https://example.com",
+            "hub.conf:1: cors_origins: the origin `example.com` has no scheme; write \
+             https://example.com",
         ),
         (
             "listen hub.example.com",
-            "hub.conf:1: listen: `hub.example.com` asks for HTTPS, which is not built yet; for plain HTTP write it like :80, http://host or host:8080",
+            "hub.conf:1: listen: `hub.example.com` asks for HTTPS, which is not built yet; for \
+             plain HTTP write it like :80, http://host or host:8080",
         ),
         ("subscriptions", "hub.conf:1: `subscriptions` is not supported yet by this version"),
         ("publish_origins *", "hub.conf:1: `publish_origins` is not supported yet by this version"),
         (
             "transport bolt {\n path x\n}",
-            "hub.conf:1: transport: the transport `bolt` is not supported yet by this version; use memory or local",
+            "hub.conf:1: transport: the transport `bolt` is not supported yet by this version; \
+             use memory or local",
         ),
         (
             "localhost {\n mercure {\n }\n}",
-            "hub.conf:1: `localhost`: a Caddyfile with site blocks is not supported yet by this version; write only what stands inside `mercure { … }`, and the address as `listen`",
+            "hub.conf:1: `localhost`: a Caddyfile with site blocks is not supported yet by this \
+             version; write only what stands inside `mercure { … }`, and the address as `listen`",
         ),
         (
             "issuer urn:a {\n jwks_uri x\n}",
-            "hub.conf:1: issuer: `jwks_uri` is not known in an issuer; `publisher` and `subscriber` are",
+            "hub.conf:1: issuer: `jwks_uri` is not known in an issuer; `publisher` and \
+             `subscriber` are",
         ),
         (
             "issuer urn:a {\n publisher {\n jwks_uri x\n}\n}",
@@ -408,7 +414,8 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         (
             "issuer urn:a {\n authorization_server\n}",
-            "hub.conf:1: issuer: `authorization_server` is not supported yet by this version; use `jwt KEY`",
+            "hub.conf:1: issuer: `authorization_server` is not supported yet by this version; use \
+             `jwt KEY`",
         ),
         (
             "issuer urn:a",
@@ -457,17 +464,20 @@ fn mistakes_elsewhere_name_their_source() {
         (
             "SERVER_NAME",
             ":443",
-            "SERVER_NAME: `:443` asks for HTTPS, which is not built yet; for plain HTTP write it like :80, http://host or host:8080",
+            "SERVER_NAME: `:443` asks for HTTPS, which is not built yet; for plain HTTP write it \
+             like :80, http://host or host:8080",
         ),
         (
             "MERCURE_TRANSPORT_URL",
             "bolt://x",
-            "MERCURE_TRANSPORT_URL: the transport `bolt` is not supported yet by this version; use memory or local",
+            "MERCURE_TRANSPORT_URL: the transport `bolt` is not supported yet by this version; \
+             use memory or local",
         ),
         (
             "MERCURE_PUBLISHER_JWT_KEY",
             "-----BEGIN PUBLIC KEY-----",
-            "MERCURE_PUBLISHER_JWT_KEY: PEM keys are not supported yet; use a shared secret with HS256, HS384 or HS512",
+            "MERCURE_PUBLISHER_JWT_KEY: PEM keys are not supported yet; use a shared secret with \
+             HS256, HS384 or HS512",
         ),
         (
             "MERCURE_SUBSCRIBER_JWT_KEY",
@@ -611,6 +621,7 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
         ),
         ("", ("MERCURE_PORT_80_TCP", "tcp://10.0.0.1:80"), ""),
         ("", ("PETASOS_SERVICE_HOST", "10.0.0.1"), ""),
+        ("", ("MERCURE_HUB_PORT", "tcp://10.0.0.1:80"), ""),
         ("", ("PETASOS_TOKEN", "x"), ""),
         (
             "",
@@ -620,7 +631,8 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
         (
             "",
             ("MERCURE_PUBLISHER_JWT_KEY", "!ChangeMe!"),
-            "MERCURE_PUBLISHER_JWT_KEY: publisher: the key has 10 bytes, which is easy to guess; HS256 wants at least 32 random ones",
+            "MERCURE_PUBLISHER_JWT_KEY: publisher: the key has 10 bytes, which is easy to guess; \
+             HS256 wants at least 32 random ones",
         ),
     ] {
         let variables = [strict[0], variable];

@@ -179,6 +179,10 @@ mod tests {
         assert_eq!(nearest("heartbeet", known), Some("heartbeat"));
         assert_eq!(nearest("anonimous", known), Some("anonymous"));
         assert_eq!(nearest("lissten", known), Some("listen"));
+        assert_eq!(nearest("listn", known), Some("listen"));
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("abc", "ab"), 1);
+        assert_eq!(edit_distance("ab", "abc"), 1);
         assert_eq!(nearest("route", known), None);
         assert_eq!(nearest("", known), None);
     }

@@ -68,7 +68,9 @@ impl Hub {
         let subscriber = &self.subscribers[key.index()];
         // Replaying subscribers are fed no more than they take.
         let is_live = matches!(subscriber.stage, Stage::Live(_));
-        if is_live && self.outboxes[subscriber.outbox].len() > self.limits.subscriber_buffer {
+        // A single large update is no backlog.
+        let outbox = &self.outboxes[subscriber.outbox];
+        if is_live && outbox.pieces() > 1 && outbox.len() > self.limits.subscriber_buffer {
             self.overfull.push(key);
         }
     }

@@ -62,6 +62,11 @@ impl Outbox {
         self.len
     }
 
+    /// Frames and other pieces that wait, the half sent one included.
+    pub(super) fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
     pub(super) fn push_update(&mut self, update: Arc<Update>) {
         self.len += update.frame.bytes(self.form).len();
         self.pieces.push_back(Piece::Update(update));

@@ -73,19 +73,10 @@ pub(crate) struct Endpoint {
     nothing: Arc<MatcherSet>,
 }
 
-/// What goes wrong before the request itself is looked at.
-enum Denied {
-    Challenge(Challenge, &'static str),
-}
-
 impl Endpoint {
     pub(crate) fn new(settings: Arc<EndpointSettings>) -> Self {
         let verdicts = VerdictCache::new(VerdictLimits::default(), RandomState::new());
         Endpoint { settings, verdicts, nothing: Arc::default() }
-    }
-
-    pub(crate) fn settings(&self) -> &EndpointSettings {
-        &self.settings
     }
 
     /// What a subscription request asks for, if it may have it (draft-08 #subscription).

@@ -72,6 +72,12 @@ impl Claim {
     }
 }
 
+/// Whether the machine speaks IPv6 at all.
+pub(crate) fn has_ipv6() -> bool {
+    let loopback = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
+    socket(loopback).is_ok_and(|socket| socket.bind(&loopback.into()).is_ok())
+}
+
 fn lock(addr: SocketAddr) -> io::Result<UnixListener> {
     let name = UnixAddr::from_abstract_name(format!("petasos-listen-{addr}"))?;
     UnixListener::bind_addr(&name)

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     future::poll_fn,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     os::fd::AsRawFd,
     rc::Rc,
     sync::{
@@ -21,7 +21,7 @@ use super::{
     clock::Clock,
     connection,
     endpoint::EndpointSettings,
-    listener::{Claim, listen, stop_listening},
+    listener::{Claim, has_ipv6, listen, stop_listening},
     local::{Local, guarded},
     pump::{Pump, PumpLimits, Turn},
     readiness::{GiveWay, Watch},
@@ -180,7 +180,10 @@ fn worker_ended() -> StartError {
     StartError::Other(io::Error::other("a worker thread ended"))
 }
 
-fn claim(addr: SocketAddr) -> Result<Claim, StartError> {
+fn claim(mut addr: SocketAddr) -> Result<Claim, StartError> {
+    if addr.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv6() {
+        addr.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
     Claim::new(addr).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::InUse { addr },
         _ => StartError::Listen { addr, source },
