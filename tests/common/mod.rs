@@ -1,0 +1,19 @@
+//! What all tests need.
+
+pub(crate) mod client;
+pub(crate) mod hub;
+pub(crate) mod tokens;
+
+/// Makes a test of each function for each driver: `io_uring::name` and `epoll::name`. The function
+/// takes the driver.
+#[macro_export]
+macro_rules! on_both_drivers {
+    ($($name:ident),+ $(,)?) => {
+        mod io_uring {
+            $(#[test] fn $name() { super::$name($crate::common::hub::Driver::IoUring); })+
+        }
+        mod epoll {
+            $(#[test] fn $name() { super::$name($crate::common::hub::Driver::Epoll); })+
+        }
+    };
+}

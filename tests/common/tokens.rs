@@ -1,0 +1,48 @@
+//! Tokens for the tests. Made with a library, not by the code that checks them.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::hub::{AUDIENCE, ISSUER, PUBLISHER_KEY, SUBSCRIBER_KEY};
+
+/// Seconds since 1970, now.
+pub(crate) fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// A token that may publish on these topics (`*`: all).
+pub(crate) fn publisher(topics: &[&str]) -> String {
+    sign(&claims("publish", topics), PUBLISHER_KEY)
+}
+
+/// A token that may receive private updates of these topics (`*`: all).
+pub(crate) fn subscriber(topics: &[&str]) -> String {
+    sign(&claims("subscribe", topics), SUBSCRIBER_KEY)
+}
+
+/// The claims of a valid token that lives for an hour.
+pub(crate) fn claims(action: &str, topics: &[&str]) -> Value {
+    let topics: Vec<Value> = topics.iter().map(|topic| json!({ "match": topic })).collect();
+    json!({
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "tests",
+        "client_id": "tests",
+        "jti": "tests",
+        "iat": now() as u64,
+        "exp": now() as u64 + 3600,
+        "authorization_details": [{
+            "type": "https://mercure.rocks/authorization-detail",
+            "actions": [action],
+            "topics": topics,
+        }],
+    })
+}
+
+/// An HS256 access token.
+pub(crate) fn sign(claims: &Value, key: &str) -> String {
+    let mut header = Header::new(Algorithm::HS256);
+    header.typ = Some("at+jwt".to_owned());
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
+}
