@@ -54,9 +54,8 @@ fn deliveries(options: &Options, count: usize, waiting: usize) -> io::Result<()>
     let mut swarm = Swarm::open(hub.addr, count, &subscription("t"))?;
     swarm.wait_for_answers()?;
     // A connection for each, since requests of one are answered one after the other.
-    let mut publishers = (0..waiting)
-        .map(|_| Publisher::open(&hub, &token, "t"))
-        .collect::<io::Result<Vec<_>>>()?;
+    let mut publishers =
+        (0..waiting).map(|_| Publisher::open(&hub, &token, "t")).collect::<io::Result<Vec<_>>>()?;
     let frame_len = frame_len();
     let mut floor = Floor::start(count)?;
     let (mut of_hub, mut of_floor) = (Vec::new(), Vec::new());

@@ -23,6 +23,13 @@ pub fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
+/// Keeps the kernel from backing the heap with huge pages: a table that is used here and there
+/// would hold twice the memory.
+pub(super) fn refuse_huge_pages() {
+    // SAFETY: a plain system call. Kernels without huge pages refuse it, which is as good.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// Tells the operator what to do about a low limit.
 pub(super) fn advise(open_files: u64, settings: &Arc<Settings>) {
     if open_files < FEW_OPEN_FILES {

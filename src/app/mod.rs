@@ -31,10 +31,10 @@ use crate::{
         history::Store,
         sequence::{LagLimits, Places},
         sequencer::Sequencer,
-        thread::{Readers, Unpark, run_sequencer},
+        thread::{Readers, Unpark, run_sequencer, vital},
     },
     protocol::update::Position,
-    worker::{self, Bells, StartError, Workers},
+    worker::{self, Bells, Driver, StartError, Workers},
 };
 
 /// How much longer than the grace period the end may take: publications in flight, last bytes.
@@ -70,6 +70,7 @@ fn run(config: &Config, banner: Option<&str>) -> Result<(), ServeError> {
     // Before anything runs: a signal that comes early ends the start, and is not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let open_files = limits::raise_open_files();
+    limits::refuse_huge_pages();
     let workers = settings::workers(config);
     let bells = Bells::new(workers)?;
     let hub = settings::hub(config, workers, open_files)?;
@@ -83,7 +84,7 @@ fn run(config: &Config, banner: Option<&str>) -> Result<(), ServeError> {
     let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
     let addrs = &config.listen.addresses;
     let running = worker::start(&hub.worker, addrs, bells, &exchange, &readers, &seeds)?;
-    announce(&running, workers, banner);
+    announce(&running, workers, config.workers.driver, banner);
 
     let signal = signals.forever().next();
     tracing::info!(signal, "stopping: no more connections are taken");
@@ -116,7 +117,7 @@ fn start_log(
     let stop = Arc::clone(stop);
     let log = thread::Builder::new().name("log".into()).spawn(move || {
         if let Ok((exchange, sequencer)) = take.recv() {
-            run_sequencer(sequencer, &exchange, &stop);
+            vital(|| run_sequencer(sequencer, &exchange, &stop));
         }
     })?;
     let ring = Box::new(Unpark(log.thread().clone()));
@@ -127,7 +128,13 @@ fn start_log(
     Ok((exchange, log))
 }
 
-fn announce(running: &Workers, workers: usize, banner: Option<&str>) {
+fn announce(running: &Workers, workers: usize, asked: Driver, banner: Option<&str>) {
+    if asked == Driver::Auto && running.driver() == Driver::Epoll {
+        tracing::warn!(
+            "io_uring is not allowed here (an old kernel, a seccomp profile, or the sysctl \
+             kernel.io_uring_disabled): the workers run on epoll"
+        );
+    }
     for addr in running.addrs() {
         tracing::info!(%addr, driver = %running.driver(), workers, "listening on http://{addr}");
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +25,15 @@ pub struct Unpark(pub Thread);
 impl Ring for Unpark {
     fn ring(&self) {
         self.0.unpark();
+    }
+}
+
+/// Runs what the hub cannot go on without. A panic in there is a bug that may have left a promise
+/// half kept: the process ends, and whoever supervises it starts it again.
+pub fn vital(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        eprintln!("petasos: a thread that is needed has failed; the process ends");
+        std::process::abort();
     }
 }
 
@@ -68,7 +78,7 @@ impl Readers {
                     (Arc::clone(&history), Arc::clone(&exchange), queue.clone());
                 thread::Builder::new()
                     .name(format!("reader-{index}"))
-                    .spawn(move || serve(&*history, &exchange, &queue, unknown))
+                    .spawn(move || vital(|| serve(&*history, &exchange, &queue, unknown)))
             })
             .collect::<io::Result<_>>()?;
         Ok((Readers { requests }, handles))

@@ -338,7 +338,7 @@ impl<'a> Connection<'a> {
         if local.settings.overload == Overload::Reject {
             let detail = "the hub has as many subscribers as it takes; try again later";
             let form = ProblemForm::asked_for(request);
-            let response = Response::problem(Status::ServiceUnavailable, Some(detail), form)
+            let response = Response::problem(Status::TooManyRequests, Some(detail), form)
                 .retry_after(RETRY_AFTER_SECONDS);
             return self.respond(request, response).await;
         }
@@ -365,8 +365,8 @@ impl<'a> Connection<'a> {
     async fn refuse(&mut self, refusal: Refusal) -> Result<Next, Lost> {
         tracing::info!(reason = %refusal, "request refused");
         let date = self.local.date();
-        let cors = Fields::NONE;
-        let envelope = Envelope::for_refusal(Some(&date), &cors);
+        let cors = self.local.settings.endpoint.cors.fields(None);
+        let envelope = Envelope::for_refusal(Some(&date), cors);
         let mut bytes = Vec::new();
         let _ = Response::refusal(refusal, ProblemForm::Json).encode(&envelope, &mut bytes);
         self.send(bytes).await?;
@@ -457,12 +457,17 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
         // Spread over the last fifth, so that clients do not come back in waves.
         now + life.mul_f64(1.0 - 0.2 * local.random())
     });
-    let deadline = remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
+    let mut deadline =
+        remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining)).min(life);
+    if local.draining.get() {
+        // The others were told before this one came in.
+        deadline = deadline.min(now + local.settings.grace_period.mul_f64(local.random()));
+    }
     let sent = send_now(fd, &head);
     head.drain(..sent);
     let carrier = Carrier(fd);
     let unsent = Bytes::from(head);
-    let joiner = Joiner { carrier, form, interest, deadline: deadline.min(life), unsent };
+    let joiner = Joiner { carrier, form, interest, deadline, unsent };
     local.pump(|pump| {
         let key = match start {
             None => pump.join(joiner, now),

@@ -117,12 +117,11 @@ impl Endpoint {
         match self.access(head, Role::Publisher, now)? {
             None => {
                 tracing::info!(reason = "no token", "publication refused");
-                Err(challenge(Challenge::NoToken, head).close())
+                Err(challenge(Challenge::NoToken, head))
             }
             Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
                 let error = "send the update as application/x-www-form-urlencoded";
-                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused")
-                    .close())
+                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused"))
             }
             Some(access) => Ok(access),
         }
@@ -165,7 +164,7 @@ impl Endpoint {
         let Some(field) = fields.next() else { return Ok(None) };
         let refused = |reason: &dyn std::fmt::Display, challenge_with| {
             tracing::info!(%reason, %role, "token refused");
-            challenge(challenge_with, head).close()
+            challenge(challenge_with, head)
         };
         if fields.next().is_some() {
             return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));

@@ -32,7 +32,10 @@ use super::{
 use crate::{
     http::reader,
     hub::{Hub, Limits},
-    log::{exchange::Exchange, thread::Readers},
+    log::{
+        exchange::Exchange,
+        thread::{Readers, vital},
+    },
 };
 
 /// What a hub at its limit does with a new subscriber.
@@ -41,7 +44,7 @@ pub enum Overload {
     #[default]
     /// 200, a time to come back, and the end: what browsers understand.
     Retry,
-    /// 503.
+    /// 429 and a `Retry-After`.
     Reject,
 }
 
@@ -167,7 +170,9 @@ pub fn start(
             drained: drained.clone(),
             seed,
         };
-        thread::Builder::new().name(format!("worker-{worker}")).spawn(move || seat.run())?;
+        thread::Builder::new()
+            .name(format!("worker-{worker}"))
+            .spawn(move || vital(|| seat.run()))?;
     }
     let mut driver = settings.driver;
     for _ in 0..settings.workers {

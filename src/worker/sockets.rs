@@ -69,6 +69,8 @@ pub(crate) struct Sockets {
     bell: EventBell,
     sender: Sender,
     readers: Readers,
+    /// When the timer fires.
+    armed: Option<Moment>,
     /// Bytes of a stream read last, to be thrown away.
     chatter: Box<[u8]>,
     /// The carriers that were closed, to be counted.
@@ -91,6 +93,7 @@ impl Sockets {
             bell,
             sender,
             readers,
+            armed: None,
             chatter: vec![0; 4096].into(),
             closed: 0,
         };
@@ -171,10 +174,13 @@ impl Sockets {
         true
     }
 
-    /// Wakes the pump at `at`, or not at all.
-    pub(crate) fn set_timer(&self, at: Option<Moment>, now: Moment) {
+    /// Wakes the pump at `at`, if not before. Setting a timer is a system call: one that fires
+    /// too early is cheaper.
+    pub(crate) fn set_timer(&mut self, at: Option<Moment>, now: Moment) {
+        let Some(at) = at.filter(|at| self.armed.is_none_or(|armed| *at < armed)) else { return };
+        self.armed = Some(at);
         // Zero would switch the timer off.
-        let millis = at.map_or(0, |at| at.0.saturating_sub(now.0).max(1));
+        let millis = at.0.saturating_sub(now.0).max(1);
         let value = libc::timespec {
             tv_sec: libc::time_t::try_from(millis / 1000).unwrap_or(libc::time_t::MAX),
             tv_nsec: (millis % 1000) as i64 * 1_000_000,
@@ -188,7 +194,8 @@ impl Sockets {
         }
     }
 
-    fn silence_timer(&self) {
+    fn silence_timer(&mut self) {
+        self.armed = None;
         let mut count = 0_u64;
         // SAFETY: eight bytes are read into eight bytes. Nothing to read is fine.
         unsafe { libc::read(self.timer.as_raw_fd(), (&raw mut count).cast(), 8) };
