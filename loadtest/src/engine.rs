@@ -14,6 +14,13 @@ use crate::{
     swarm::Swarm,
 };
 
+/// Prints a line. Nobody may read it any more.
+macro_rules! report {
+    ($($part:tt)*) => {
+        let _ = writeln!(io::stdout(), $($part)*);
+    };
+}
+
 const DATA_LEN: usize = 100;
 const ROUNDS: usize = 200;
 
@@ -42,8 +49,8 @@ fn idle_memory(options: &Options, count: usize) -> io::Result<()> {
     thread::sleep(Duration::from_millis(500));
     let bytes = (machine::pss(hub.pid())? - memory) as f64 / count as f64;
     let cpu = (machine::process_cpu(hub.pid())? - cpu).as_secs_f64() * 1e6 / count as f64;
-    println!("idle subscriber ({count}, one topic)        {bytes:8.1} bytes (PSS)");
-    println!("new subscriber                              {cpu:8.2} us CPU");
+    report!("idle subscriber ({count}, one topic)        {bytes:8.1} bytes (PSS)");
+    report!("new subscriber                              {cpu:8.2} us CPU");
     Ok(())
 }
 
@@ -71,7 +78,7 @@ fn deliveries(options: &Options, count: usize, waiting: usize) -> io::Result<()>
         of_hub.push(cost.as_secs_f64() / frames as f64);
     }
     let (hub, floor) = (median(&mut of_hub) * 1e6, median(&mut of_floor) * 1e6);
-    println!(
+    report!(
         "delivery ({count} subscribers, {waiting} waiting)       {hub:8.2} us CPU, \
          {:5.2} x a bare send ({floor:.2} us)",
         hub / floor
@@ -101,7 +108,7 @@ fn publications(options: &Options, under_way: usize) -> io::Result<()> {
     let cost = machine::process_cpu(hub.pid())? - before;
     let each = cost.as_secs_f64() * 1e6 / COUNT as f64;
     let rate = COUNT as f64 / start.elapsed().as_secs_f64();
-    println!(
+    report!(
         "publication ({under_way:2} under way)                  {each:8.2} us CPU, {rate:7.0} a second"
     );
     Ok(())
