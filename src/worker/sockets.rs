@@ -11,7 +11,7 @@ use std::{
 
 use super::{pump::Outside, sender::Sender};
 use crate::{
-    hub::{Batch, Carrier, Ended, Hub, Key, Moment, Outcome},
+    hub::{Batch, Carrier, Ended, Hub, Key, Moment, Outcome, Reason},
     log::{bell::Ring, history::Read, thread::Readers},
     protocol::frame::{Form, LAST_CHUNK},
 };
@@ -209,6 +209,12 @@ impl Outside for Sockets {
 
     fn close(&mut self, ended: Ended) {
         let fd = ended.carrier.0;
+        match ended.reason {
+            Reason::Left | Reason::Deadline => {}
+            Reason::Stalled | Reason::Slow | Reason::Overtaken => {
+                tracing::info!(reason = ?ended.reason, "a subscriber that was too slow is cut");
+            }
+        }
         if ended.is_whole && ended.form == Form::Chunked {
             send_now(fd, LAST_CHUNK);
         }
