@@ -7,7 +7,7 @@
 use siphasher::sip::SipHasher24;
 use std::{fmt, hash::Hasher};
 
-use super::update::Position;
+use super::position::Position;
 
 /// `urn:uuid:` and 36 characters.
 pub const GENERATED_ID_LEN: usize = 45;

@@ -8,6 +8,7 @@ pub mod frame;
 pub mod id;
 pub mod limits;
 pub mod matcher;
+mod position;
 pub mod publish;
 pub mod reserved;
 pub mod subscribe;

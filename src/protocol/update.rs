@@ -1,31 +1,11 @@
 //! Updates: what publishers send and subscribers receive.
 
-use std::fmt;
-
+pub use super::position::Position;
 use super::{
     frame::{Frame, FrameDraft},
     id::GENERATED_ID_LEN,
     topic::Topic,
 };
-
-/// A place in the one hub-wide order of updates. The first update has place 1; `Position::START`
-/// is before all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Position(pub u64);
-
-impl Position {
-    pub const START: Position = Position(0);
-
-    pub fn next(self) -> Position {
-        Position(self.0 + 1)
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// An update on its way to the log: all that is known before it has its place.
 #[derive(Debug)]
