@@ -114,7 +114,7 @@ mod tests {
             for piece in [&b"ab"[..], b"c", b"", b"defg", b"hij"] {
                 outbox.push_bytes(Bytes::from_static(piece));
             }
-            let mut sent = Vec::new();
+            let mut sent: Vec<u8> = Vec::new();
             while outbox.len() > 0 {
                 let offered: Vec<u8> = outbox.slices(2).flatten().copied().collect();
                 let taken = step.min(offered.len());
