@@ -50,7 +50,7 @@ use self::{
     grants::Grants,
     index::{Index, RosterId},
     outbox::Outbox,
-    recent::Recent,
+    recent::{Recent, Window},
     replay::{Replay, Replays},
     slab::{NONE, Slab},
     subscriber::{Stage, Subscriber, Subscribers},
@@ -85,6 +85,13 @@ pub struct Limits {
     pub slice: usize,
     /// Frames in one vectored write, at most.
     pub frames: usize,
+    /// Updates that are kept after everybody got them, at most: in these, replaying subscribers
+    /// meet the live stream.
+    pub recent_updates: usize,
+    /// Bytes of these, about.
+    pub recent_bytes: usize,
+    /// Bytes of these that a replaying subscriber is given at a time, about.
+    pub recent_piece: usize,
 }
 
 impl Default for Limits {
@@ -97,6 +104,9 @@ impl Default for Limits {
             batch: 256,
             slice: 64,
             frames: 256,
+            recent_updates: 1024,
+            recent_bytes: 1 << 20,
+            recent_piece: 64 << 10,
         }
     }
 }
@@ -164,12 +174,13 @@ pub struct Hub {
 impl Hub {
     /// `start`: the position after which the worker is handed updates.
     pub fn new(limits: Limits, hasher: TopicHasher, start: Position, now: Moment) -> Self {
+        let window = Window { updates: limits.recent_updates, bytes: limits.recent_bytes };
         Hub {
             limits,
             subscribers: Subscribers::new(),
             index: Index::new(hasher.clone()),
             grants: Grants::new(hasher),
-            recent: Recent::new(start),
+            recent: Recent::new(start, window),
             walks: Walks::new(),
             wheel: Wheel::new(now),
             replays: Replays::new(),

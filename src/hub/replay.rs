@@ -13,9 +13,6 @@ use crate::protocol::{
     update::{Position, Update},
 };
 
-/// Bytes of recent updates that a replaying subscriber is given at a time, about.
-const RECENT_PIECE: usize = 64 * 1024;
-
 /// A subscriber that is fed from history.
 #[derive(Debug)]
 pub(super) struct Replay {
@@ -102,7 +99,7 @@ impl Hub {
         // History has met what this worker took: the rest comes from here, a piece at a time.
         let (mut missed, mut bytes, mut met) = (Vec::new(), 0, true);
         for update in recent {
-            if bytes >= RECENT_PIECE {
+            if bytes >= self.limits.recent_piece {
                 met = false;
                 break;
             }
