@@ -3,8 +3,8 @@
 //!
 //! The consumer announces that it is about to sleep, *then* looks for work once more; a producer
 //! makes its work visible, *then* looks whether the consumer sleeps. The two fences make it
-//! impossible that both miss each other. `tests/model.rs` explores every interleaving of exactly
-//! this file and `lane.rs`.
+//! impossible that both miss each other. `tests/model` explores every interleaving of exactly this
+//! file, `lane.rs` and `exchange.rs`.
 
 use super::sync::{AtomicBool, Ordering, fence};
 
@@ -42,5 +42,37 @@ impl Bell {
     /// Consumer: no ring is needed for now.
     pub fn stay_awake(&self) {
         self.sleeping.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A consumer's way into sleep, turn by turn: announce it, look for work once more, sleep.
+#[derive(Debug, Default)]
+pub struct Doze {
+    announced: bool,
+}
+
+impl Doze {
+    /// To be told after each turn whether there was work in it. True: there is none, and the
+    /// consumer may sleep until it is rung; [`Doze::woke`] comes after that.
+    pub fn may_sleep(&mut self, bell: &Bell, worked: bool) -> bool {
+        match (self.announced, worked) {
+            (false, true) => false,
+            (false, false) => {
+                bell.prepare_sleep();
+                self.announced = true;
+                false
+            }
+            (true, true) => {
+                self.woke(bell);
+                false
+            }
+            (true, false) => true,
+        }
+    }
+
+    /// The consumer is awake again, for whatever reason.
+    pub fn woke(&mut self, bell: &Bell) {
+        bell.stay_awake();
+        self.announced = false;
     }
 }

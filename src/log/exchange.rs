@@ -1,16 +1,12 @@
 //! Where workers, the log and its readers meet: bounded lock-free queues and a few atomics.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering, fence},
-};
-
-use crossbeam::queue::ArrayQueue;
+use std::sync::Arc;
 
 use super::{
     bell::{Bell, Ring},
     history::Reply,
     lane::Lane,
+    sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering, fence},
 };
 use crate::protocol::update::{Draft, Position, Update};
 
@@ -144,9 +140,17 @@ impl Exchange {
         self.committed.store(position.0, Ordering::Release);
     }
 
-    /// Log only.
-    pub(super) fn set_admission(&self, open: bool) {
+    /// Log only: opens or closes admission, and wakes whoever waits for it or for room in an
+    /// inlet.
+    pub(super) fn admit(&self, open: bool) {
         self.admission.store(open, Ordering::Release);
+        if open {
+            for port in &self.ports {
+                if port.inlet.take_producer_waits() {
+                    port.bell.wake();
+                }
+            }
+        }
     }
 
     /// Worker: everything up to `position` is settled for all of its subscribers. While admission

@@ -50,7 +50,7 @@ impl<S: Store> Sequencer<S> {
         if took || handed {
             self.wake_workers();
         }
-        self.admit();
+        self.exchange.admit(self.sequence.admits());
         took || handed
     }
 
@@ -132,19 +132,6 @@ impl<S: Store> Sequencer<S> {
         for port in self.exchange.ports() {
             if !port.is_quiet() {
                 port.bell.wake();
-            }
-        }
-    }
-
-    /// Opens or closes admission, and wakes whoever waits for it or for room in an inlet.
-    fn admit(&mut self) {
-        let admits = self.sequence.admits();
-        self.exchange.set_admission(admits);
-        if admits {
-            for port in self.exchange.ports() {
-                if port.inlet.take_producer_waits() {
-                    port.bell.wake();
-                }
             }
         }
     }
