@@ -22,6 +22,7 @@
 
 mod backlog;
 mod batch;
+mod census;
 mod deliver;
 mod grants;
 mod index;
@@ -42,6 +43,7 @@ use smallvec::SmallVec;
 
 pub use self::{
     batch::{Batch, Outcome, Send},
+    census::Census,
     moment::Moment,
     replay::WantedRead,
     slab::Key,

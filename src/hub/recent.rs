@@ -56,6 +56,20 @@ impl Recent {
         sequence
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Bytes of all that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Updates from the first on whose walks have not all ended.
+    pub(super) fn unsettled_len(&self) -> usize {
+        (self.end() - self.unsettled) as usize
+    }
+
     pub(super) fn get(&self, sequence: u64) -> &Arc<Update> {
         &self.taken[(sequence - self.first) as usize].update
     }

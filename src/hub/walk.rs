@@ -51,6 +51,10 @@ impl Walks {
         &mut self.table[walk]
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }

@@ -54,6 +54,11 @@ impl<S: Store> Sequencer<S> {
         took || handed
     }
 
+    /// Committed updates that are kept for workers, and their bytes.
+    pub fn tail(&self) -> (usize, u64) {
+        self.sequence.tail()
+    }
+
     fn note_finished(&mut self) {
         for (worker, port) in self.exchange.ports().iter().enumerate() {
             self.sequence.finish(worker, port.finished());

@@ -69,6 +69,23 @@ struct Waiting {
     until: Moment,
 }
 
+/// What a pump's requests wait for, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Requests {
+    /// Publications whose answer was not fetched yet.
+    pub publications: usize,
+    /// Of these, not handed to the log yet.
+    pub waiting: usize,
+    /// Of these, with the log.
+    pub under_way: usize,
+    /// Starts of replays that were not fetched yet.
+    pub starts: usize,
+    /// Of these, not handed to a reader yet.
+    pub wanted_starts: usize,
+    /// Reads under way, of starts and replays.
+    pub reads: usize,
+}
+
 /// Settings of a pump.
 #[derive(Debug, Clone, Copy)]
 pub struct PumpLimits {
@@ -172,6 +189,18 @@ impl<O: Outside> Pump<O> {
     /// Publications that are not answered yet.
     pub fn publications(&self) -> usize {
         self.publications.len()
+    }
+
+    /// Requests that wait for something.
+    pub fn requests(&self) -> Requests {
+        Requests {
+            publications: self.publications.len(),
+            waiting: self.waiting.len(),
+            under_way: self.under_way,
+            starts: self.starts.len(),
+            wanted_starts: self.wanted_starts.len(),
+            reads: self.reads_under_way,
+        }
     }
 
     /// Does some of what there is to do.
