@@ -1,9 +1,9 @@
 //! What a hub holds, counted: for tests and simulations, which look for leaks and for bounds.
 
-use super::Hub;
+use super::{Hub, Key, slab::NONE};
 
 /// How much there is of everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Census {
     pub subscribers: usize,
     /// Distinct matchers.
@@ -30,6 +30,12 @@ pub struct Census {
 }
 
 impl Hub {
+    /// Bytes that wait for a subscriber; `None` if it is gone.
+    pub fn waiting_for(&self, key: Key) -> Option<usize> {
+        let outbox = self.subscribers.get(key)?.outbox;
+        Some(if outbox == NONE { 0 } else { self.outboxes[outbox].len() })
+    }
+
     /// Counts what the hub holds. Looks at every roster: not for the hot path.
     pub fn census(&self) -> Census {
         Census {

@@ -140,6 +140,11 @@ impl Exchange {
         self.committed.store(position.0, Ordering::Release);
     }
 
+    /// Whether publications are admitted: no worker lags too far.
+    pub fn admits(&self) -> bool {
+        self.admission.load(Ordering::Acquire)
+    }
+
     /// Log only: opens or closes admission, and wakes whoever waits for it or for room in an
     /// inlet.
     pub(super) fn admit(&self, open: bool) {
@@ -157,7 +162,7 @@ impl Exchange {
     /// is closed the log waits for this.
     pub fn finish(&self, worker: usize, position: Position) {
         self.ports[worker].finished.store(position.0, Ordering::Release);
-        // Pairs with the fence in the bell's `prepare_sleep`, which stands between the log's closing
+        // Pairs with the fence in the bell's `announce`, which stands between the log's closing
         // of admission and its last look at `finished`.
         fence(Ordering::SeqCst);
         if !self.admission.load(Ordering::Relaxed) {
