@@ -120,9 +120,9 @@ impl Hub {
             self.subscribers[key.index()].outbox = NONE;
             self.after_flush(key, now);
         } else if outcome == Outcome::Whole {
-            outbox.queued = true;
             self.flushes.push_back(key);
         } else {
+            outbox.queued = false;
             outbox.blocked = true;
             self.arm(key.index(), now);
         }

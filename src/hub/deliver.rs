@@ -137,7 +137,6 @@ impl Hub {
             self.end(key, Reason::Deadline);
             return true;
         }
-        self.outboxes[outbox].queued = false;
         batch.sends.push(Send { key, carrier, form, payload: Payload::Outbox });
         true
     }
