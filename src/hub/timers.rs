@@ -70,6 +70,6 @@ impl Hub {
         } else if let Some(heartbeat) = self.limits.heartbeat {
             at = at.min(next(subscriber.written_at, heartbeat));
         }
-        self.wheel.arm(&mut self.subscribers, index, at, now);
+        self.wheel.arm(&mut self.subscribers, index, at);
     }
 }
