@@ -44,7 +44,7 @@ impl Hub {
     pub fn next_batch(&mut self, now: Moment, batch: &mut Batch) {
         batch.clear();
         self.cut();
-        self.batch_heartbeats(batch);
+        self.batch_heartbeats(now, batch);
         if !batch.is_empty() {
             return;
         }
@@ -112,14 +112,19 @@ impl Hub {
         }
     }
 
-    fn batch_heartbeats(&mut self, batch: &mut Batch) {
+    fn batch_heartbeats(&mut self, now: Moment, batch: &mut Batch) {
         while batch.sends.len() < self.limits.batch
             && let Some(key) = self.heartbeats.pop_front()
         {
-            if let Some(subscriber) = self.subscribers.get(key)
-                && subscriber.outbox == NONE
-            {
-                let Subscriber { carrier, form, .. } = *subscriber;
+            if !self.subscribers.contains(key) {
+                continue;
+            }
+            let subscriber = &mut self.subscribers[key.index()];
+            subscriber.heartbeat_due = false;
+            let Subscriber { carrier, form, outbox, deadline, .. } = *subscriber;
+            if deadline <= now {
+                self.end(key, Reason::Deadline);
+            } else if outbox == NONE {
                 batch.sends.push(Send { key, carrier, form, payload: Payload::Heartbeat });
             }
         }

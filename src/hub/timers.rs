@@ -50,7 +50,9 @@ impl Hub {
             && subscriber.written_at + heartbeat <= soon
         {
             subscriber.written_at = now;
-            self.heartbeats.push_back(key);
+            if !std::mem::replace(&mut subscriber.heartbeat_due, true) {
+                self.heartbeats.push_back(key);
+            }
         }
         self.arm(index, now);
     }
