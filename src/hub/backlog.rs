@@ -118,6 +118,8 @@ impl Hub {
         if outbox.len() == 0 {
             self.outboxes.remove(id);
             self.subscribers[key.index()].outbox = NONE;
+            // A heartbeat may be due before the peer could have stalled.
+            self.arm(key.index(), now);
             self.after_flush(key, now);
         } else if outcome == Outcome::Whole {
             self.flushes.push_back(key);

@@ -70,6 +70,8 @@ use crate::protocol::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Carrier(pub i32);
 
+const SHORTEST_TIMER: Duration = Duration::from_millis(wheel::TICK);
+
 /// What bounds the work and the memory of a hub.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -175,7 +177,10 @@ pub struct Hub {
 
 impl Hub {
     /// `start`: the position after which the worker is handed updates.
-    pub fn new(limits: Limits, hasher: TopicHasher, start: Position, now: Moment) -> Self {
+    pub fn new(mut limits: Limits, hasher: TopicHasher, start: Position, now: Moment) -> Self {
+        // Timers are no finer than this: shorter ones would fire again in the turn they fired in.
+        limits.heartbeat = limits.heartbeat.map(|heartbeat| heartbeat.max(SHORTEST_TIMER));
+        limits.dispatch_timeout = limits.dispatch_timeout.max(SHORTEST_TIMER);
         let window = Window { updates: limits.recent_updates, bytes: limits.recent_bytes };
         Hub {
             limits,

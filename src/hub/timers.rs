@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Hub, Key, Moment, Reason, slab::NONE, wheel::TICK};
+use super::{Hub, Key, Moment, Reason, outbox::Outbox, slab::NONE, wheel::TICK};
 
 /// Timers that are looked at in one turn, at most.
 const TIMERS_MAX: usize = 1024;
@@ -60,15 +60,18 @@ impl Hub {
     /// Sets the subscriber's timer to the first moment at which it may need attention.
     pub(super) fn arm(&mut self, index: u32, now: Moment) {
         let subscriber = &self.subscribers[index];
-        // What is overdue was looked at just now.
+        // What is due soon was looked at just now, and would be again and again until it is due.
+        let soon = Moment(now.0 + TICK);
         let next = |since: Moment, period| {
             let at = since + period;
-            if at > now { at } else { now + period }
+            if at > soon { at } else { now + period }
         };
         let mut at = subscriber.deadline;
         if subscriber.outbox != NONE {
-            let since = self.outboxes[subscriber.outbox].progress_at;
-            at = at.min(next(since, self.limits.dispatch_timeout));
+            let Outbox { progress_at, blocked, .. } = self.outboxes[subscriber.outbox];
+            let timeout = self.limits.dispatch_timeout;
+            // A blocked one that is overdue is looked at next: it ends then.
+            at = at.min(if blocked { progress_at + timeout } else { next(progress_at, timeout) });
         } else if let Some(heartbeat) = self.limits.heartbeat {
             at = at.min(next(subscriber.written_at, heartbeat));
         }
