@@ -44,9 +44,11 @@ impl Hub {
     pub fn next_batch(&mut self, now: Moment, batch: &mut Batch) {
         batch.clear();
         self.cut();
-        self.batch_heartbeats(now, batch);
-        if !batch.is_empty() {
-            return;
+        // Heartbeats and everything else take turns, since they must not meet in a batch: who gets
+        // both would be in it twice. A million heartbeats that are due together hold up nobody.
+        self.heartbeats_were_last = !self.heartbeats_were_last && !self.heartbeats.is_empty();
+        if self.heartbeats_were_last {
+            return self.batch_heartbeats(now, batch);
         }
         for _ in 0..SLICES_MAX {
             let flushed = self.batch_flush(now, batch);

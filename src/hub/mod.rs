@@ -170,6 +170,7 @@ pub struct Hub {
     /// Subscribers whose outbox may be flushed.
     flushes: VecDeque<Key>,
     heartbeats: VecDeque<Key>,
+    heartbeats_were_last: bool,
     /// Subscribers for whom too much waits. They are cut between batches, since they may be in one.
     overfull: Vec<Key>,
     ended: VecDeque<Ended>,
@@ -195,6 +196,7 @@ impl Hub {
             waiting_bytes: 0,
             flushes: VecDeque::new(),
             heartbeats: VecDeque::new(),
+            heartbeats_were_last: false,
             overfull: Vec::new(),
             ended: VecDeque::new(),
         }
