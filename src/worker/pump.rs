@@ -148,10 +148,11 @@ impl<O: Outside> Pump<O> {
         }
     }
 
-    /// Adds a subscriber that receives what is committed from now on.
-    pub fn join(&mut self, joiner: Joiner, now: Moment) -> Key {
+    /// Adds a subscriber that receives what is committed from now on. `open` sends the response
+    /// head: whoever has seen it receives everything later, so it must not be sent before this.
+    pub fn join(&mut self, now: Moment, open: impl FnOnce() -> Joiner) -> Key {
         let position = self.exchange.committed();
-        self.hub.join(joiner, position, now)
+        self.hub.join(open(), position, now)
     }
 
     /// Starts to look up where a subscriber resumes; to be awaited with [`Pump::poll_start`].
