@@ -60,20 +60,14 @@ impl Hub {
     /// Sets the subscriber's timer to the first moment at which it may need attention.
     pub(super) fn arm(&mut self, index: u32, now: Moment) {
         let subscriber = &self.subscribers[index];
-        // What is due soon was looked at just now, and would be again and again until it is due.
-        let soon = Moment(now.0 + TICK);
-        let next = |since: Moment, period| {
-            let at = since + period;
-            if at > soon { at } else { now + period }
-        };
         let mut at = subscriber.deadline;
         if subscriber.outbox != NONE {
             let Outbox { progress_at, blocked, .. } = self.outboxes[subscriber.outbox];
-            let timeout = self.limits.dispatch_timeout;
-            // A blocked one that is overdue is looked at next: it ends then.
-            at = at.min(if blocked { progress_at + timeout } else { next(progress_at, timeout) });
+            // One that is being flushed is armed again once the peer takes no more.
+            let since = if blocked { progress_at } else { now };
+            at = at.min(since + self.limits.dispatch_timeout);
         } else if let Some(heartbeat) = self.limits.heartbeat {
-            at = at.min(next(subscriber.written_at, heartbeat));
+            at = at.min(subscriber.written_at + heartbeat);
         }
         self.wheel.arm(&mut self.subscribers, index, at);
     }

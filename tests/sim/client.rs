@@ -253,7 +253,7 @@ impl Client {
     pub(crate) fn show(&self) -> String {
         format!(
             "worker {} since {:?} wants {:?} cursor {:?} starts {:?} joined {} seen {} asked {} \
-             buffered {}/{} refused {} pending {} pace {:?} ended {:?} deadline {}",
+             buffered {}/{} refused {} pending {} pace {:?} ended {:?} deadline {} offered {}",
             self.worker,
             self.since,
             self.wanted,
@@ -269,6 +269,7 @@ impl Client {
             self.pace,
             self.ended,
             self.deadline,
+            self.offered_at,
         )
     }
 }

@@ -110,7 +110,7 @@ pub(crate) fn set(world: Option<World>) {
     drop(old);
 }
 
-const TRACE_LEN: usize = 120;
+const TRACE_LEN: usize = 200;
 
 pub(crate) fn trace(what: &'static str, a: usize, b: u64) {
     with(|world| world.trace(what, a, b));
