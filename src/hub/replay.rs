@@ -56,7 +56,7 @@ impl Hub {
         if chunk.is_empty() {
             self.after_flush(key, now);
         } else {
-            self.queue_updates(key, chunk.into_iter(), now);
+            self.queue_updates(key, chunk.into_iter());
         }
     }
 
@@ -113,7 +113,7 @@ impl Hub {
             self.become_live(key, id);
         }
         if !missed.is_empty() {
-            self.queue_updates(key, missed.into_iter(), now);
+            self.queue_updates(key, missed.into_iter());
         }
     }
 
