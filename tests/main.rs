@@ -1,5 +1,7 @@
-//! Black-box tests: the real binary, real sockets. One module for each subject; `common` starts
-//! hubs and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
+//! Black-box tests: the real binary, real sockets; and the seeded simulator, which runs the
+//! production hub, pump and log without either. One module for each subject; `common` starts hubs
+//! and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
 mod common;
+mod sim;
 mod smoke;

@@ -20,6 +20,17 @@ use crate::protocol::{
 /// Slices of walks in one batch, at most: members that need nothing cost a look each.
 const SLICES_MAX: usize = 64;
 
+/// What became of a walk's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slice {
+    /// No walk is on its way.
+    None,
+    /// Who was visited was given everything.
+    Whole,
+    /// Somebody was given a part.
+    LeftSome,
+}
+
 /// The run of frames that the last visit of a slice gathered: the next subscriber mostly gets the
 /// same.
 struct Run {
@@ -44,14 +55,18 @@ impl Hub {
     pub fn next_batch(&mut self, now: Moment, batch: &mut Batch) {
         batch.clear();
         self.cut();
-        self.batch_heartbeats(batch);
-        if !batch.is_empty() {
-            return;
+        // Heartbeats and everything else take turns, since they must not meet in a batch: who gets
+        // both would be in it twice. A million heartbeats that are due together hold up nobody.
+        self.heartbeats_were_last = !self.heartbeats_were_last && !self.heartbeats.is_empty();
+        if self.heartbeats_were_last {
+            return self.batch_heartbeats(now, batch);
         }
         for _ in 0..SLICES_MAX {
             let flushed = self.batch_flush(now, batch);
-            let walked = self.batch_slice(now, batch);
-            if batch.sends.len() >= self.limits.batch || !(flushed || walked) {
+            let slice = self.batch_slice(now, batch);
+            let nothing = !flushed && slice == Slice::None;
+            // Those who were left behind need another visit: not in this batch.
+            if batch.sends.len() >= self.limits.batch || nothing || slice == Slice::LeftSome {
                 return;
             }
         }
@@ -112,14 +127,19 @@ impl Hub {
         }
     }
 
-    fn batch_heartbeats(&mut self, batch: &mut Batch) {
+    fn batch_heartbeats(&mut self, now: Moment, batch: &mut Batch) {
         while batch.sends.len() < self.limits.batch
             && let Some(key) = self.heartbeats.pop_front()
         {
-            if let Some(subscriber) = self.subscribers.get(key)
-                && subscriber.outbox == NONE
-            {
-                let Subscriber { carrier, form, .. } = *subscriber;
+            if !self.subscribers.contains(key) {
+                continue;
+            }
+            let subscriber = &mut self.subscribers[key.index()];
+            subscriber.heartbeat_due = false;
+            let Subscriber { carrier, form, outbox, deadline, .. } = *subscriber;
+            if deadline <= now {
+                self.end(key, Reason::Deadline);
+            } else if outbox == NONE {
                 batch.sends.push(Send { key, carrier, form, payload: Payload::Heartbeat });
             }
         }
@@ -137,22 +157,23 @@ impl Hub {
             self.end(key, Reason::Deadline);
             return true;
         }
-        self.outboxes[outbox].queued = false;
         batch.sends.push(Send { key, carrier, form, payload: Payload::Outbox });
         true
     }
 
     /// Gives one walk its turn.
-    fn batch_slice(&mut self, now: Moment, batch: &mut Batch) -> bool {
-        let Some(id) = self.walks.take_turn() else { return false };
+    fn batch_slice(&mut self, now: Moment, batch: &mut Batch) -> Slice {
+        let Some(id) = self.walks.take_turn() else { return Slice::None };
         let walk = self.walks.get(id);
         let (roster, start) = (walk.roster, walk.cursor);
         let room = self.limits.batch.saturating_sub(batch.sends.len());
         let end = self.index.roster(roster).members.len().min(start + self.limits.slice.min(room));
-        let mut run = None;
+        let (mut run, mut slice) = (None, Slice::Whole);
         for cursor in start..end {
             let key = self.index.roster(roster).members[cursor];
-            self.visit(key, id, now, batch, &mut run);
+            if !self.visit(key, id, now, batch, &mut run) {
+                slice = Slice::LeftSome;
+            }
         }
         self.walks.get_mut(id).cursor = end;
         if end < self.index.roster(roster).members.len() {
@@ -160,7 +181,7 @@ impl Hub {
         } else {
             self.end_lap(id, roster);
         }
-        true
+        slice
     }
 
     fn end_lap(&mut self, id: u32, roster: RosterId) {
@@ -176,7 +197,8 @@ impl Hub {
         index.tidy(roster, |key| subscribers.contains(key));
     }
 
-    /// Settles everything that was taken for one subscriber.
+    /// Settles what was taken for one subscriber: everything, or as much as one write holds; then
+    /// it returns false.
     fn visit(
         &mut self,
         key: Key,
@@ -184,14 +206,15 @@ impl Hub {
         now: Moment,
         batch: &mut Batch,
         run: &mut Option<Run>,
-    ) {
-        let Some(subscriber) = self.subscribers.get(key) else { return };
+    ) -> bool {
+        let Some(subscriber) = self.subscribers.get(key) else { return true };
         let last = self.recent.last();
         if subscriber.position >= last {
-            return;
+            return true;
         }
         if subscriber.deadline <= now {
-            return self.end(key, Reason::Deadline);
+            self.end(key, Reason::Deadline);
+            return true;
         }
         let Subscriber { position, stage, carrier, grants, outbox, form, .. } = *subscriber;
         let Stage::Live(set) = stage else { unreachable!("members of rosters are live") };
@@ -208,19 +231,33 @@ impl Hub {
                 payload
             }
         };
-        self.subscribers[key.index()].position = last;
         let Payload::Updates { start, len } = payload else { unreachable!("gathered updates") };
-        if len == 0 {
-            return;
-        }
-        if outbox == NONE && len as usize <= self.limits.frames {
-            batch.sends.push(Send { key, carrier, form, payload });
-        } else {
-            let frames = &batch.frames[start as usize..][..len as usize];
+        let frames = &batch.frames[start as usize..][..len as usize];
+        if outbox != NONE {
+            self.subscribers[key.index()].position = last;
+            if len == 0 {
+                return true;
+            }
             let updates: Vec<_> =
                 frames.iter().map(|&sequence| Arc::clone(self.recent.get(sequence))).collect();
-            self.queue_updates(key, updates.into_iter(), now);
+            self.queue_updates(key, updates.into_iter());
+            return true;
         }
+        let (settled, len, is_whole) = match frames.get(self.limits.frames) {
+            None => (last, len, true),
+            Some(&left) => {
+                self.walks.get_mut(walk).leave(left);
+                let given = &frames[..self.limits.frames];
+                let settled = self.recent.get(given[given.len() - 1]).position;
+                (settled, given.len() as u32, false)
+            }
+        };
+        self.subscribers[key.index()].position = settled;
+        if len > 0 {
+            let payload = Payload::Updates { start, len };
+            batch.sends.push(Send { key, carrier, form, payload });
+        }
+        is_whole
     }
 
     /// Collects, in order, the updates after `position` that any of the rosters delivers and that

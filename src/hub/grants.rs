@@ -37,6 +37,12 @@ impl Grants {
         Grants { hasher, table: Slab::new(), by_hash: HashTable::new() }
     }
 
+    /// How many distinct sets are held.
+    pub(super) fn len(&self) -> usize {
+        debug_assert_eq!(self.by_hash.len(), self.table.len());
+        self.table.len()
+    }
+
     /// The number of `topics`, to be given back with [`Grants::release`]; `NONE` if nothing is
     /// granted.
     pub(super) fn intern(&mut self, topics: &Arc<MatcherSet>) -> u32 {

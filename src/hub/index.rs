@@ -86,6 +86,21 @@ impl Index {
         }
     }
 
+    pub(super) fn rosters_len(&self) -> usize {
+        debug_assert_eq!(self.exact.len() + usize::from(self.any != NONE), self.rosters.len());
+        self.rosters.len()
+    }
+
+    /// Members of all rosters, tombstones included.
+    pub(super) fn members_len(&self) -> usize {
+        self.rosters.keys().map(|key| self.rosters[key.index()].members.len()).sum()
+    }
+
+    pub(super) fn sets_len(&self) -> usize {
+        debug_assert_eq!(self.sets_by_hash.len(), self.sets.len());
+        self.sets.len()
+    }
+
     pub(super) fn roster(&self, id: RosterId) -> &Roster {
         &self.rosters[id]
     }

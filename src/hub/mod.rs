@@ -22,6 +22,7 @@
 
 mod backlog;
 mod batch;
+mod census;
 mod deliver;
 mod grants;
 mod index;
@@ -42,6 +43,7 @@ use smallvec::SmallVec;
 
 pub use self::{
     batch::{Batch, Outcome, Send},
+    census::Census,
     moment::Moment,
     replay::WantedRead,
     slab::Key,
@@ -50,7 +52,7 @@ use self::{
     grants::Grants,
     index::{Index, RosterId},
     outbox::Outbox,
-    recent::Recent,
+    recent::{Recent, Window},
     replay::{Replay, Replays},
     slab::{NONE, Slab},
     subscriber::{Stage, Subscriber, Subscribers},
@@ -67,6 +69,8 @@ use crate::protocol::{
 /// How the worker finds the connection of a subscriber: opaque to the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Carrier(pub i32);
+
+const SHORTEST_TIMER: Duration = Duration::from_millis(wheel::TICK);
 
 /// What bounds the work and the memory of a hub.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +89,13 @@ pub struct Limits {
     pub slice: usize,
     /// Frames in one vectored write, at most.
     pub frames: usize,
+    /// Updates that are kept after everybody got them, at most: in these, replaying subscribers
+    /// meet the live stream.
+    pub recent_updates: usize,
+    /// Bytes of these, about.
+    pub recent_bytes: usize,
+    /// Bytes of these that a replaying subscriber is given at a time, about.
+    pub recent_piece: usize,
 }
 
 impl Default for Limits {
@@ -97,6 +108,9 @@ impl Default for Limits {
             batch: 256,
             slice: 64,
             frames: 256,
+            recent_updates: 1024,
+            recent_bytes: 1 << 20,
+            recent_piece: 64 << 10,
         }
     }
 }
@@ -156,6 +170,7 @@ pub struct Hub {
     /// Subscribers whose outbox may be flushed.
     flushes: VecDeque<Key>,
     heartbeats: VecDeque<Key>,
+    heartbeats_were_last: bool,
     /// Subscribers for whom too much waits. They are cut between batches, since they may be in one.
     overfull: Vec<Key>,
     ended: VecDeque<Ended>,
@@ -163,13 +178,17 @@ pub struct Hub {
 
 impl Hub {
     /// `start`: the position after which the worker is handed updates.
-    pub fn new(limits: Limits, hasher: TopicHasher, start: Position, now: Moment) -> Self {
+    pub fn new(mut limits: Limits, hasher: TopicHasher, start: Position, now: Moment) -> Self {
+        // Timers are no finer than this: shorter ones would fire again in the turn they fired in.
+        limits.heartbeat = limits.heartbeat.map(|heartbeat| heartbeat.max(SHORTEST_TIMER));
+        limits.dispatch_timeout = limits.dispatch_timeout.max(SHORTEST_TIMER);
+        let window = Window { updates: limits.recent_updates, bytes: limits.recent_bytes };
         Hub {
             limits,
             subscribers: Subscribers::new(),
             index: Index::new(hasher.clone()),
             grants: Grants::new(hasher),
-            recent: Recent::new(start),
+            recent: Recent::new(start, window),
             walks: Walks::new(),
             wheel: Wheel::new(now),
             replays: Replays::new(),
@@ -177,6 +196,7 @@ impl Hub {
             waiting_bytes: 0,
             flushes: VecDeque::new(),
             heartbeats: VecDeque::new(),
+            heartbeats_were_last: false,
             overfull: Vec::new(),
             ended: VecDeque::new(),
         }

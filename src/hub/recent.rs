@@ -5,10 +5,14 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::protocol::update::{Position, Update};
 
-/// Updates of the window, at most.
-const WINDOW_UPDATES: usize = 1024;
-/// Bytes of the window, about.
-const WINDOW_BYTES: usize = 1 << 20;
+/// How much of what is finished is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// At most.
+    pub(super) updates: usize,
+    /// About.
+    pub(super) bytes: usize,
+}
 
 #[derive(Debug)]
 struct Taken {
@@ -30,12 +34,14 @@ pub(super) struct Recent {
     /// The position of the last one that was taken.
     last: Position,
     bytes: usize,
+    window: Window,
 }
 
 impl Recent {
     /// `start`: the position after which the worker is handed updates.
-    pub(super) fn new(start: Position) -> Self {
-        Recent { taken: VecDeque::new(), first: 0, unsettled: 0, start, last: start, bytes: 0 }
+    pub(super) fn new(start: Position, window: Window) -> Self {
+        let taken = VecDeque::new();
+        Recent { taken, first: 0, unsettled: 0, start, last: start, bytes: 0, window }
     }
 
     /// Adds an update that `walks` walks will deliver. Returns its sequence number.
@@ -48,6 +54,20 @@ impl Recent {
         let sequence = self.end() - 1;
         self.settle();
         sequence
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Bytes of all that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Updates from the first on whose walks have not all ended.
+    pub(super) fn unsettled_len(&self) -> usize {
+        (self.end() - self.unsettled) as usize
     }
 
     pub(super) fn get(&self, sequence: u64) -> &Arc<Update> {
@@ -97,7 +117,7 @@ impl Recent {
     /// Only when updates are added: what a batch refers to stays where it is until it was sent.
     fn trim(&mut self) {
         while self.first < self.unsettled
-            && (self.taken.len() >= WINDOW_UPDATES || self.bytes > WINDOW_BYTES)
+            && (self.taken.len() >= self.window.updates || self.bytes > self.window.bytes)
             && let Some(Taken { update, .. }) = self.taken.pop_front()
         {
             self.first += 1;

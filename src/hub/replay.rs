@@ -13,9 +13,6 @@ use crate::protocol::{
     update::{Position, Update},
 };
 
-/// Bytes of recent updates that a replaying subscriber is given at a time, about.
-const RECENT_PIECE: usize = 64 * 1024;
-
 /// A subscriber that is fed from history.
 #[derive(Debug)]
 pub(super) struct Replay {
@@ -57,9 +54,9 @@ impl Hub {
         replay.reading = false;
         replay.through = through;
         if chunk.is_empty() {
-            self.after_flush(key, now);
+            self.after_flush(key);
         } else {
-            self.queue_updates(key, chunk.into_iter(), now);
+            self.queue_updates(key, chunk.into_iter());
         }
     }
 
@@ -87,7 +84,7 @@ impl Hub {
 
     /// Nothing waits for the subscriber any more: a replaying one becomes live, or needs the next
     /// piece of history.
-    pub(super) fn after_flush(&mut self, key: Key, now: Moment) {
+    pub(super) fn after_flush(&mut self, key: Key) {
         let subscriber = &self.subscribers[key.index()];
         let Stage::Replaying(id) = subscriber.stage else { return };
         let replay = &mut self.replays.table[id];
@@ -102,7 +99,7 @@ impl Hub {
         // History has met what this worker took: the rest comes from here, a piece at a time.
         let (mut missed, mut bytes, mut met) = (Vec::new(), 0, true);
         for update in recent {
-            if bytes >= RECENT_PIECE {
+            if bytes >= self.limits.recent_piece {
                 met = false;
                 break;
             }
@@ -116,7 +113,7 @@ impl Hub {
             self.become_live(key, id);
         }
         if !missed.is_empty() {
-            self.queue_updates(key, missed.into_iter(), now);
+            self.queue_updates(key, missed.into_iter());
         }
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Subscriber {
     /// What the peer did not take yet, or `NONE`.
     pub(super) outbox: u32,
     pub(super) form: Form,
+    /// Lies in the queue of those who get a heartbeat.
+    pub(super) heartbeat_due: bool,
 }
 
 impl Subscriber {
@@ -59,6 +61,7 @@ impl Subscriber {
             grants: NONE,
             outbox: NONE,
             form,
+            heartbeat_due: false,
         }
     }
 }

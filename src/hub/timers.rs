@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Hub, Key, Moment, Reason, slab::NONE, wheel::TICK};
+use super::{Hub, Key, Moment, Reason, outbox::Outbox, slab::NONE, wheel::TICK};
 
 /// Timers that are looked at in one turn, at most.
 const TIMERS_MAX: usize = 1024;
@@ -50,7 +50,9 @@ impl Hub {
             && subscriber.written_at + heartbeat <= soon
         {
             subscriber.written_at = now;
-            self.heartbeats.push_back(key);
+            if !std::mem::replace(&mut subscriber.heartbeat_due, true) {
+                self.heartbeats.push_back(key);
+            }
         }
         self.arm(index, now);
     }
@@ -58,18 +60,15 @@ impl Hub {
     /// Sets the subscriber's timer to the first moment at which it may need attention.
     pub(super) fn arm(&mut self, index: u32, now: Moment) {
         let subscriber = &self.subscribers[index];
-        // What is overdue was looked at just now.
-        let next = |since: Moment, period| {
-            let at = since + period;
-            if at > now { at } else { now + period }
-        };
         let mut at = subscriber.deadline;
         if subscriber.outbox != NONE {
-            let since = self.outboxes[subscriber.outbox].progress_at;
-            at = at.min(next(since, self.limits.dispatch_timeout));
+            let Outbox { progress_at, blocked, .. } = self.outboxes[subscriber.outbox];
+            // One that is being flushed is armed again once the peer takes no more.
+            let since = if blocked { progress_at } else { now };
+            at = at.min(since + self.limits.dispatch_timeout);
         } else if let Some(heartbeat) = self.limits.heartbeat {
-            at = at.min(next(subscriber.written_at, heartbeat));
+            at = at.min(subscriber.written_at + heartbeat);
         }
-        self.wheel.arm(&mut self.subscribers, index, at, now);
+        self.wheel.arm(&mut self.subscribers, index, at);
     }
 }

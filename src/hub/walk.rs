@@ -7,7 +7,8 @@
 //! visits, nobody gets anything twice, or in another order.
 //!
 //! What arrives while a walk is on its way joins it; the walk ends after the first lap that began
-//! with everything in it that is in it now.
+//! with everything in it that is in it now. A member for whom more waits than one write takes gets
+//! the rest in the next lap: it is not slow, the worker is behind.
 
 use std::collections::VecDeque;
 
@@ -22,12 +23,23 @@ pub(super) struct Walk {
     pub(super) pending: VecDeque<u64>,
     /// How many of `pending` were there when the lap began: they end with it.
     lap: usize,
+    /// The first update that some member was not given in this lap, nor any after it.
+    left: u64,
 }
+
+/// Nobody was left behind.
+const NO_SEQUENCE: u64 = u64::MAX;
 
 impl Walk {
     fn begin_lap(&mut self) {
         self.cursor = 0;
         self.lap = self.pending.len();
+        self.left = NO_SEQUENCE;
+    }
+
+    /// The lap does not settle `sequence`, and nothing after it.
+    pub(super) fn leave(&mut self, sequence: u64) {
+        self.left = self.left.min(sequence);
     }
 }
 
@@ -51,6 +63,10 @@ impl Walks {
         &mut self.table[walk]
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
@@ -58,7 +74,10 @@ impl Walks {
     /// Starts a walk through `roster` that delivers one update.
     pub(super) fn start(&mut self, roster: RosterId, sequence: u64) -> u32 {
         let pending = VecDeque::from([sequence]);
-        let walk = self.table.insert(Walk { roster, cursor: 0, pending, lap: 1 }).index();
+        let walk = self
+            .table
+            .insert(Walk { roster, cursor: 0, pending, lap: 1, left: NO_SEQUENCE })
+            .index();
         self.turns.push_back(walk);
         walk
     }
@@ -76,7 +95,8 @@ impl Walks {
     /// `settled`. Returns whether another lap is needed.
     pub(super) fn end_lap(&mut self, walk: u32, settled: impl FnMut(u64)) -> bool {
         let walk = &mut self.table[walk];
-        walk.pending.drain(..walk.lap).for_each(settled);
+        let given = walk.pending.partition_point(|&sequence| sequence < walk.left);
+        walk.pending.drain(..given.min(walk.lap)).for_each(settled);
         walk.begin_lap();
         !walk.pending.is_empty()
     }

@@ -1,16 +1,12 @@
 //! Where workers, the log and its readers meet: bounded lock-free queues and a few atomics.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering, fence},
-};
-
-use crossbeam::queue::ArrayQueue;
+use std::sync::Arc;
 
 use super::{
     bell::{Bell, Ring},
     history::Reply,
     lane::Lane,
+    sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering, fence},
 };
 use crate::protocol::update::{Draft, Position, Update};
 
@@ -144,16 +140,29 @@ impl Exchange {
         self.committed.store(position.0, Ordering::Release);
     }
 
-    /// Log only.
-    pub(super) fn set_admission(&self, open: bool) {
+    /// Whether publications are admitted: no worker lags too far.
+    pub fn admits(&self) -> bool {
+        self.admission.load(Ordering::Acquire)
+    }
+
+    /// Log only: opens or closes admission, and wakes whoever waits for it or for room in an
+    /// inlet.
+    pub(super) fn admit(&self, open: bool) {
         self.admission.store(open, Ordering::Release);
+        if open {
+            for port in &self.ports {
+                if port.inlet.take_producer_waits() {
+                    port.bell.wake();
+                }
+            }
+        }
     }
 
     /// Worker: everything up to `position` is settled for all of its subscribers. While admission
     /// is closed the log waits for this.
     pub fn finish(&self, worker: usize, position: Position) {
         self.ports[worker].finished.store(position.0, Ordering::Release);
-        // Pairs with the fence in the bell's `prepare_sleep`, which stands between the log's closing
+        // Pairs with the fence in the bell's `announce`, which stands between the log's closing
         // of admission and its last look at `finished`.
         fence(Ordering::SeqCst);
         if !self.admission.load(Ordering::Relaxed) {

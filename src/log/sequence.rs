@@ -123,6 +123,12 @@ impl Sequence {
         })
     }
 
+    /// Committed updates that some worker has not finished, and their bytes.
+    pub fn tail(&self) -> (usize, u64) {
+        let bytes = self.tail.iter().map(|committed| committed.update.footprint() as u64).sum();
+        (self.tail.len(), bytes)
+    }
+
     fn bytes_after(&self, position: Position) -> u64 {
         let lag = (self.committed.0 - position.0) as usize;
         match self.tail.len() - lag {

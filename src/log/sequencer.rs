@@ -50,8 +50,13 @@ impl<S: Store> Sequencer<S> {
         if took || handed {
             self.wake_workers();
         }
-        self.admit();
+        self.exchange.admit(self.sequence.admits());
         took || handed
+    }
+
+    /// Committed updates that are kept for workers, and their bytes.
+    pub fn tail(&self) -> (usize, u64) {
+        self.sequence.tail()
     }
 
     fn note_finished(&mut self) {
@@ -132,19 +137,6 @@ impl<S: Store> Sequencer<S> {
         for port in self.exchange.ports() {
             if !port.is_quiet() {
                 port.bell.wake();
-            }
-        }
-    }
-
-    /// Opens or closes admission, and wakes whoever waits for it or for room in an inlet.
-    fn admit(&mut self) {
-        let admits = self.sequence.admits();
-        self.exchange.set_admission(admits);
-        if admits {
-            for port in self.exchange.ports() {
-                if port.inlet.take_producer_waits() {
-                    port.bell.wake();
-                }
             }
         }
     }

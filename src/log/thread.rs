@@ -13,7 +13,7 @@ use std::{
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::{
-    bell::Ring,
+    bell::{Doze, Ring},
     exchange::Exchange,
     history::{Chunk, From, History, Overtaken, Read, ReadBudget, Reply, Store, UnknownId},
     sequencer::Sequencer,
@@ -44,16 +44,16 @@ pub fn run_sequencer<S: Store>(
     stop: &AtomicBool,
 ) {
     let bell = exchange.log_bell();
+    let mut doze = Doze::default();
     loop {
-        while sequencer.turn() {}
-        bell.prepare_sleep();
-        if !sequencer.turn() {
+        let worked = sequencer.turn();
+        if doze.may_sleep(bell, worked) {
             if stop.load(Ordering::Acquire) {
                 return;
             }
             thread::park();
+            doze.woke(bell);
         }
-        bell.stay_awake();
     }
 }
 

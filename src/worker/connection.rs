@@ -20,7 +20,7 @@ use super::{
     endpoint::Subscribe,
     local::{Local, Reserved},
     pump::{PublishError, Start},
-    run::Overload,
+    settings::Overload,
     sockets::send_now,
 };
 use crate::{
@@ -447,8 +447,7 @@ fn shut_down(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
-/// Gives a socket to the hub. All of this is one turn: nothing is committed between the moment
-/// from which the subscriber receives updates and its entry into the hub.
+/// Gives a socket to the hub. All of this is one turn: the worker takes no updates meanwhile.
 fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     let Stream { mut head, form, subscribe, start } = stream;
     let Subscribe { interest, remaining, .. } = subscribe;
@@ -463,16 +462,17 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
         // The others were told before this one came in.
         deadline = deadline.min(now + local.settings.grace_period.mul_f64(local.random()));
     }
-    let sent = send_now(fd, &head);
-    head.drain(..sent);
     let carrier = Carrier(fd);
-    let unsent = Bytes::from(head);
-    let joiner = Joiner { carrier, form, interest, deadline, unsent };
+    let open = || {
+        let sent = send_now(fd, &head);
+        head.drain(..sent);
+        Joiner { carrier, form, interest, deadline, unsent: Bytes::from(head) }
+    };
     local.pump(|pump| {
         let key = match start {
-            None => pump.join(joiner, now),
+            None => pump.join(now, open),
             Some(Chunk { updates, through }) => {
-                pump.hub.join_replaying(joiner, updates, through, now)
+                pump.hub.join_replaying(open(), updates, through, now)
             }
         };
         if let Err(error) = pump.outside.add(carrier, key) {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{clock::Clock, endpoint::Endpoint, pump::Pump, run::Settings, sockets::Sockets};
+use super::{clock::Clock, endpoint::Endpoint, pump::Pump, settings::Settings, sockets::Sockets};
 use crate::{auth::time::UnixTime, http::date::HttpDate, hub::Moment, log::exchange::Exchange};
 
 pub(super) struct Local {

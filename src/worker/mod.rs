@@ -16,10 +16,13 @@ mod readiness;
 mod run;
 mod runtime;
 mod sender;
+mod settings;
 mod sockets;
+mod start;
 
 pub use self::{
     endpoint::{Audience, EndpointSettings},
-    run::{Bells, Overload, Settings, StartError, Workers, start},
     runtime::Driver,
+    settings::{Overload, Settings},
+    start::{Bells, StartError, Workers, start},
 };

@@ -71,6 +71,23 @@ struct Waiting {
     until: Moment,
 }
 
+/// What a pump's requests wait for, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Requests {
+    /// Publications whose answer was not fetched yet.
+    pub publications: usize,
+    /// Of these, not handed to the log yet.
+    pub waiting: usize,
+    /// Of these, with the log.
+    pub under_way: usize,
+    /// Starts of replays that were not fetched yet.
+    pub starts: usize,
+    /// Of these, not handed to a reader yet.
+    pub wanted_starts: usize,
+    /// Reads under way, of starts and replays.
+    pub reads: usize,
+}
+
 /// Settings of a pump.
 #[derive(Debug, Clone, Copy)]
 pub struct PumpLimits {
@@ -133,10 +150,11 @@ impl<O: Outside> Pump<O> {
         }
     }
 
-    /// Adds a subscriber that receives what is committed from now on.
-    pub fn join(&mut self, joiner: Joiner, now: Moment) -> Key {
+    /// Adds a subscriber that receives what is committed from now on. `open` sends the response
+    /// head: whoever has seen it receives everything later, so it must not be sent before this.
+    pub fn join(&mut self, now: Moment, open: impl FnOnce() -> Joiner) -> Key {
         let position = self.exchange.committed();
-        self.hub.join(joiner, position, now)
+        self.hub.join(open(), position, now)
     }
 
     /// Starts to look up where a subscriber resumes; to be awaited with [`Pump::poll_start`].
@@ -174,6 +192,18 @@ impl<O: Outside> Pump<O> {
     /// Publications that are not answered yet.
     pub fn publications(&self) -> usize {
         self.publications.len()
+    }
+
+    /// Requests that wait for something.
+    pub fn requests(&self) -> Requests {
+        Requests {
+            publications: self.publications.len(),
+            waiting: self.waiting.len(),
+            under_way: self.under_way,
+            starts: self.starts.len(),
+            wanted_starts: self.wanted_starts.len(),
+            reads: self.reads_under_way,
+        }
     }
 
     /// Does some of what there is to do.

@@ -1,0 +1,274 @@
+//! What must happen, worked out from the committed order and from what publishers and subscribers
+//! can see. Knows nothing of how the hub does it.
+
+use std::sync::Arc;
+
+use petasos::{
+    log::{history::UnknownId, memory::Retention},
+    protocol::{frame::Form, subscribe::Since, update::Update},
+    worker::pump::PublishError,
+};
+
+/// A set of topic matchers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    pub(crate) any: bool,
+    pub(crate) topics: Vec<&'static str>,
+}
+
+impl Selection {
+    fn covers(&self, topics: &[&'static str]) -> bool {
+        self.any || topics.iter().any(|topic| self.topics.contains(topic))
+    }
+}
+
+/// What a subscriber listens to and may read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) matchers: Selection,
+    pub(crate) grants: Selection,
+}
+
+/// What a publisher sent, and what became of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Publication {
+    pub(crate) topics: Vec<&'static str>,
+    pub(crate) private: bool,
+    pub(crate) id: Option<String>,
+    pub(crate) event_type: Option<&'static str>,
+    pub(crate) data: String,
+    pub(crate) answer: Option<Result<u64, PublishError>>,
+    position: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Committed {
+    publication: usize,
+    id: String,
+    event: String,
+    footprint: usize,
+}
+
+/// Retention after an append: history holds the positions after `start`, up to `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    committed: Vec<Committed>,
+    held: Vec<Held>,
+    retention: Retention,
+    unknown: UnknownId,
+    pub(crate) publications: Vec<Publication>,
+}
+
+impl Oracle {
+    pub(crate) fn new(retention: Retention, unknown: UnknownId) -> Self {
+        Oracle {
+            committed: Vec::new(),
+            held: vec![Held { start: 0, end: 0 }],
+            retention,
+            unknown,
+            publications: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add_publication(
+        &mut self,
+        topics: Vec<&'static str>,
+        private: bool,
+        id: Option<String>,
+        event_type: Option<&'static str>,
+        padding: &str,
+    ) -> usize {
+        let index = self.publications.len();
+        self.publications.push(Publication {
+            topics,
+            private,
+            id,
+            event_type,
+            data: format!("{index}\n{padding}"),
+            answer: None,
+            position: None,
+        });
+        index
+    }
+
+    /// The last committed position.
+    pub(crate) fn end(&self) -> u64 {
+        self.committed.len() as u64
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        *self.held.last().expect("never empty")
+    }
+
+    /// How often something was appended so far.
+    pub(crate) fn appends(&self) -> usize {
+        self.held.len() - 1
+    }
+
+    pub(crate) fn id_at(&self, position: u64) -> &str {
+        &self.committed[position as usize - 1].id
+    }
+
+    /// Bytes of the committed updates after `position`.
+    pub(crate) fn bytes_after(&self, position: u64) -> u64 {
+        self.committed[position as usize..].iter().map(|c| c.footprint as u64).sum()
+    }
+
+    /// The store says that these are committed.
+    pub(crate) fn append(&mut self, updates: &[Arc<Update>]) {
+        for update in updates {
+            let position = self.end() + 1;
+            assert_eq!(update.position.0, position, "positions have no gaps");
+            let event = String::from_utf8(update.frame.bytes(Form::Bare).to_vec()).unwrap();
+            let publication = publication_of(&event);
+            let id = update.id().to_owned();
+            let sent = &mut self.publications[publication];
+            assert_eq!(sent.position, None, "publication {publication} is committed twice");
+            assert!(
+                sent.answer.is_none(),
+                "publication {publication} is committed after its answer"
+            );
+            match &sent.id {
+                Some(given) => assert_eq!(*given, id, "a given id is kept"),
+                None => {
+                    assert!(
+                        self.committed.iter().all(|other| other.id != id
+                            || self.publications[other.publication].id.is_some()),
+                        "a generated id is new"
+                    )
+                }
+            }
+            let sent = &mut self.publications[publication];
+            sent.position = Some(position);
+            assert_eq!(event, expected_event(sent, &id), "the bytes are the publisher's");
+            let footprint = update.footprint();
+            self.committed.push(Committed { publication, id, event, footprint });
+        }
+        let Retention { updates, bytes } = self.retention;
+        let Held { mut start, .. } = self.held();
+        while (updates > 0 && self.end() - start > updates as u64)
+            || (bytes > 0 && self.bytes_after(start) > bytes as u64 && start < self.end())
+        {
+            start += 1;
+        }
+        self.held.push(Held { start, end: self.end() });
+    }
+
+    /// The position of an event that a subscriber received.
+    pub(crate) fn position_of(&self, event: &str) -> Result<u64, String> {
+        let publication = publication_of(event);
+        let sent = self.publications.get(publication).ok_or("an event nobody published")?;
+        let position =
+            sent.position.ok_or_else(|| format!("{publication} is delivered, not committed"))?;
+        let expected = &self.committed[position as usize - 1].event;
+        if expected == event {
+            Ok(position)
+        } else {
+            Err(format!("not the bytes of {position}: {event:?}, but {expected:?}"))
+        }
+    }
+
+    pub(crate) fn selects(&self, wanted: &Wanted, position: u64) -> bool {
+        let sent = &self.publications[self.committed[position as usize - 1].publication];
+        wanted.matchers.covers(&sent.topics)
+            && (!sent.private || wanted.grants.covers(&sent.topics))
+    }
+
+    /// The first committed update after `position`, up to `through`, that is for the subscriber.
+    pub(crate) fn next_for(&self, wanted: &Wanted, position: u64, through: u64) -> Option<u64> {
+        (position + 1..=through.min(self.end())).find(|&at| self.selects(wanted, at))
+    }
+
+    /// Bytes of events after `position`, up to `through`, that are for the subscriber.
+    pub(crate) fn bytes_for(&self, wanted: &Wanted, position: u64, through: u64) -> usize {
+        (position + 1..=through.min(self.end()))
+            .filter(|&at| self.selects(wanted, at))
+            .map(|at| self.committed[at as usize - 1].event.len())
+            .sum()
+    }
+
+    /// All starts that explain `header`, for a look-up that was made after `appends` appends or
+    /// more, up to now.
+    pub(crate) fn starts(&self, since: &Since, appends: usize, header: &str) -> Vec<u64> {
+        let mut starts: Vec<u64> = self.held[appends..]
+            .iter()
+            .map(|&held| self.locate(held, since))
+            .filter(|(_, name)| name == header)
+            .map(|(start, _)| start)
+            .collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts
+    }
+
+    fn locate(&self, held: Held, since: &Since) -> (u64, String) {
+        const EARLIEST: &str = "earliest";
+        let all = (held.start, EARLIEST.to_owned());
+        let nothing = if held.end > held.start {
+            (held.end, self.id_at(held.end).to_owned())
+        } else {
+            (held.end, EARLIEST.to_owned())
+        };
+        match since {
+            Since::Earliest => all,
+            Since::Empty => nothing,
+            Since::Unknown => match self.unknown {
+                UnknownId::All => all,
+                UnknownId::Live => nothing,
+            },
+            Since::Id(id) => {
+                let first = (held.start + 1..=held.end).find(|&at| *self.id_at(at) == **id);
+                match (first, self.unknown) {
+                    (Some(position), _) => (position, id.to_string()),
+                    (None, UnknownId::All) => all,
+                    (None, UnknownId::Live) => nothing,
+                }
+            }
+        }
+    }
+
+    /// A publisher got its answer. `visible`: the position that counts as committed for everybody.
+    pub(crate) fn answered(
+        &mut self,
+        publication: usize,
+        answer: Result<Arc<Update>, PublishError>,
+        visible: u64,
+    ) {
+        let sent = &mut self.publications[publication];
+        assert!(sent.answer.is_none(), "publication {publication} is answered twice");
+        let answer = answer.map(|update| {
+            let event = String::from_utf8(update.frame.bytes(Form::Bare).to_vec()).unwrap();
+            assert_eq!(publication_of(&event), publication, "the answer is somebody else's");
+            let position = sent.position;
+            assert_eq!(position, Some(update.position.0), "answered before it was committed");
+            assert!(update.position.0 <= visible, "answered before joiners know of it");
+            update.position.0
+        });
+        if answer.is_err() {
+            assert_eq!(sent.position, None, "refused, and yet committed");
+        }
+        sent.answer = Some(answer);
+    }
+}
+
+fn publication_of(event: &str) -> usize {
+    let data = event.split("\ndata: ").nth(1).unwrap_or_default();
+    data.trim().parse().unwrap_or_else(|_| panic!("no number in {event:?}"))
+}
+
+fn expected_event(sent: &Publication, id: &str) -> String {
+    let mut event = format!("id: {id}\n");
+    if let Some(event_type) = sent.event_type {
+        event += &format!("event: {event_type}\n");
+    }
+    for line in sent.data.split('\n') {
+        event += &format!("data: {line}\n");
+    }
+    event + "\n"
+}
