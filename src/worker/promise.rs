@@ -17,11 +17,13 @@ pub struct Promises<T> {
     free: Vec<PromiseId>,
 }
 
-impl<T> Promises<T> {
-    pub fn new() -> Self {
+impl<T> Default for Promises<T> {
+    fn default() -> Self {
         Promises { slots: Vec::new(), free: Vec::new() }
     }
+}
 
+impl<T> Promises<T> {
     pub fn open(&mut self) -> PromiseId {
         if let Some(id) = self.free.pop() {
             self.slots[id as usize] = Slot::Open(None);
@@ -58,7 +60,7 @@ impl<T> Promises<T> {
     }
 
     /// How many are open or not fetched yet.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 }

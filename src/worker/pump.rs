@@ -140,10 +140,10 @@ impl<O: Outside> Pump<O> {
             outside,
             batch: Batch::default(),
             outcomes: Vec::new(),
-            publications: Promises::new(),
+            publications: Promises::default(),
             waiting: VecDeque::new(),
             under_way: 0,
-            starts: Promises::new(),
+            starts: Promises::default(),
             wanted_starts: VecDeque::new(),
             reads_under_way: 0,
             start_was_last: false,
@@ -191,16 +191,16 @@ impl<O: Outside> Pump<O> {
 
     /// Publications that are not answered yet.
     pub fn publications(&self) -> usize {
-        self.publications.len()
+        self.publications.count()
     }
 
     /// Requests that wait for something.
     pub fn requests(&self) -> Requests {
         Requests {
-            publications: self.publications.len(),
+            publications: self.publications.count(),
             waiting: self.waiting.len(),
             under_way: self.under_way,
-            starts: self.starts.len(),
+            starts: self.starts.count(),
             wanted_starts: self.wanted_starts.len(),
             reads: self.reads_under_way,
         }

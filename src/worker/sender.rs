@@ -14,7 +14,7 @@ const RING_ENTRIES: u32 = 256;
 const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 pub(crate) enum Sender {
-    Ring(RingSender),
+    Ring(Box<RingSender>),
     Calls(CallSender),
 }
 
@@ -22,7 +22,10 @@ impl Sender {
     /// A sender by ring, where `io_uring` is given to workers and its ring can be made.
     pub(crate) fn new(io_uring: bool) -> Self {
         let ring = if io_uring { RingSender::new().ok() } else { None };
-        ring.map_or_else(|| Sender::Calls(CallSender::default()), Sender::Ring)
+        match ring {
+            Some(ring) => Sender::Ring(Box::new(ring)),
+            None => Sender::Calls(CallSender::default()),
+        }
     }
 
     pub(crate) fn send(&mut self, hub: &Hub, batch: &Batch, outcomes: &mut Vec<Outcome>) {
