@@ -42,15 +42,11 @@ impl Hub {
     }
 
     /// Puts updates behind what waits for the subscriber.
-    pub(super) fn queue_updates(
-        &mut self,
-        key: Key,
-        updates: impl Iterator<Item = Arc<Update>>,
-        now: Moment,
-    ) {
+    pub(super) fn queue_updates(&mut self, key: Key, updates: impl Iterator<Item = Arc<Update>>) {
         let subscriber = &mut self.subscribers[key.index()];
         if subscriber.outbox == NONE {
-            subscriber.outbox = self.outboxes.insert(Outbox::new(subscriber.form, now)).index();
+            let outbox = Outbox::new(subscriber.form, Moment::NEVER);
+            subscriber.outbox = self.outboxes.insert(outbox).index();
         }
         let outbox = &mut self.outboxes[subscriber.outbox];
         let before = outbox.len();
@@ -112,7 +108,7 @@ impl Hub {
         };
         outbox.advance(taken);
         self.waiting_bytes -= taken;
-        if taken > 0 {
+        if taken > 0 || outbox.progress_at == Moment::NEVER {
             outbox.progress_at = now;
         }
         if outbox.len() == 0 {
@@ -120,7 +116,7 @@ impl Hub {
             self.subscribers[key.index()].outbox = NONE;
             // A heartbeat may be due before the peer could have stalled.
             self.arm(key.index(), now);
-            self.after_flush(key, now);
+            self.after_flush(key);
         } else if outcome == Outcome::Whole {
             self.flushes.push_back(key);
         } else {

@@ -240,7 +240,7 @@ impl Hub {
             }
             let updates: Vec<_> =
                 frames.iter().map(|&sequence| Arc::clone(self.recent.get(sequence))).collect();
-            self.queue_updates(key, updates.into_iter(), now);
+            self.queue_updates(key, updates.into_iter());
             return true;
         }
         let (settled, len, is_whole) = match frames.get(self.limits.frames) {

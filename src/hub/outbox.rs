@@ -40,7 +40,8 @@ pub(super) struct Outbox {
     pub(super) blocked: bool,
     /// Lies in the queue of outboxes that are to be flushed, or in a batch: not to be queued.
     pub(super) queued: bool,
-    /// When the peer took something last, or when it began not to.
+    /// When the peer took something last, or when it began not to; `NEVER`: it was not offered
+    /// anything of this yet.
     pub(super) progress_at: Moment,
 }
 

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Hub, Moment, Reason,
+    Hub, Reason,
     slab::{Key, NONE, Slab},
     subscriber::Stage,
 };
@@ -46,7 +46,7 @@ impl Replays {
 
 impl Hub {
     /// A piece of history for a replaying subscriber, looked through up to `through`.
-    pub fn chunk(&mut self, key: Key, chunk: Vec<Arc<Update>>, through: Position, now: Moment) {
+    pub fn chunk(&mut self, key: Key, chunk: Vec<Arc<Update>>, through: Position) {
         let Some(Stage::Replaying(replay)) = self.subscribers.get(key).map(|s| s.stage) else {
             return;
         };
@@ -54,9 +54,9 @@ impl Hub {
         replay.reading = false;
         replay.through = through;
         if chunk.is_empty() {
-            self.after_flush(key, now);
+            self.after_flush(key);
         } else {
-            self.queue_updates(key, chunk.into_iter(), now);
+            self.queue_updates(key, chunk.into_iter());
         }
     }
 
@@ -84,7 +84,7 @@ impl Hub {
 
     /// Nothing waits for the subscriber any more: a replaying one becomes live, or needs the next
     /// piece of history.
-    pub(super) fn after_flush(&mut self, key: Key, now: Moment) {
+    pub(super) fn after_flush(&mut self, key: Key) {
         let subscriber = &self.subscribers[key.index()];
         let Stage::Replaying(id) = subscriber.stage else { return };
         let replay = &mut self.replays.table[id];
@@ -113,7 +113,7 @@ impl Hub {
             self.become_live(key, id);
         }
         if !missed.is_empty() {
-            self.queue_updates(key, missed.into_iter(), now);
+            self.queue_updates(key, missed.into_iter());
         }
     }
 
