@@ -247,7 +247,7 @@ impl Hub {
         let replay = self.replays.table.insert(replay).index();
         let key = self.insert(&joiner, Stage::Replaying(replay), through, now);
         self.queue_head(key, joiner.unsent, now);
-        self.chunk(key, chunk, through, now);
+        self.chunk(key, chunk, through);
         key
     }
 

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Hub, Moment, Reason,
+    Hub, Reason,
     slab::{Key, NONE, Slab},
     subscriber::Stage,
 };
@@ -46,7 +46,7 @@ impl Replays {
 
 impl Hub {
     /// A piece of history for a replaying subscriber, looked through up to `through`.
-    pub fn chunk(&mut self, key: Key, chunk: Vec<Arc<Update>>, through: Position, now: Moment) {
+    pub fn chunk(&mut self, key: Key, chunk: Vec<Arc<Update>>, through: Position) {
         let Some(Stage::Replaying(replay)) = self.subscribers.get(key).map(|s| s.stage) else {
             return;
         };

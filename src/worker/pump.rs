@@ -210,7 +210,7 @@ impl<O: Outside> Pump<O> {
     pub fn turn(&mut self, now: Moment) -> Turn {
         let mut worked = self.take_updates();
         worked |= self.take_acks();
-        worked |= self.take_replies(now);
+        worked |= self.take_replies();
         worked |= self.hub.expire(now);
         self.submit_waiting(now);
         let sent = self.deliver(now);
@@ -249,7 +249,7 @@ impl<O: Outside> Pump<O> {
         took
     }
 
-    fn take_replies(&mut self, now: Moment) -> bool {
+    fn take_replies(&mut self) -> bool {
         let mut took = false;
         while let Some(Reply { token, located, chunk }) =
             self.exchange.port(self.worker).replies.pop()
@@ -263,7 +263,7 @@ impl<O: Outside> Pump<O> {
                 (Token::Request(_), None) => unreachable!("readers look up what they are asked"),
                 (Token::Replay(key), _) => match chunk {
                     Ok(Chunk { updates, through }) => {
-                        self.hub.chunk(Key::from_bits(key), updates, through, now);
+                        self.hub.chunk(Key::from_bits(key), updates, through);
                     }
                     Err(Overtaken) => self.hub.overtaken(Key::from_bits(key)),
                 },
