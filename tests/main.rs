@@ -2,4 +2,5 @@
 //! hubs and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
 mod common;
+mod load;
 mod smoke;

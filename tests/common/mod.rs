@@ -2,6 +2,8 @@
 
 pub(crate) mod client;
 pub(crate) mod hub;
+pub(crate) mod sse;
+pub(crate) mod swarm;
 pub(crate) mod tokens;
 
 /// Makes a test of each function for each driver: `io_uring::name` and `epoll::name`. The function
