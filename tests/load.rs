@@ -240,8 +240,8 @@ impl Run {
                 acts.push((from + self.random.below(to - from + 1), subscriber, Act::Reconnect));
             }
         }
-        // Stable: a join at the same moment as a reconnection was pushed first.
-        acts.sort_by_key(|&(at, ..)| at);
+        // Stable: a join comes before reconnections at the same moment. They come before a leave.
+        acts.sort_by_key(|&(at, _, act)| (at, matches!(act, Act::Leave)));
         acts
     }
 
