@@ -16,6 +16,7 @@ use crate::common::{
     swarm::{Happening, Opening, PeerId, Random, Swarm},
     tokens,
 };
+use crate::on_both_drivers;
 
 const TOPICS: usize = 100;
 const PUBLISHERS: usize = 4;
@@ -29,13 +30,57 @@ const WITNESSES: usize = 3;
 const PRIVATE_PERCENT: usize = 10;
 
 #[test]
-fn io_uring() {
+fn everybody_gets_everything_once_and_in_one_order() {
     run(Driver::IoUring, 2000, 20_000 * scale());
 }
 
 #[test]
-fn epoll() {
+fn everybody_gets_everything_once_and_in_one_order_on_epoll() {
     run(Driver::Epoll, 1000, 4_000 * scale());
+}
+
+on_both_drivers!(a_subscriber_that_has_its_head_gets_what_is_published_then);
+
+/// The moment between a stream's head and its entry into the hub is short: many are tried.
+fn a_subscriber_that_has_its_head_gets_what_is_published_then(driver: Driver) {
+    const ROUNDS: usize = 100;
+    const AT_ONCE: usize = 64;
+    let hub = Setup::new(driver).start();
+    let token = tokens::publisher(&["*"]);
+    let mut swarm = Swarm::new();
+    let publishers: Vec<_> =
+        (0..8).map(|_| swarm.open(hub.addr, b"", Opening::default())).collect();
+    for round in 0..ROUNDS {
+        let topics: Vec<_> = (0..AT_ONCE).map(|i| format!("{round}/{i}")).collect();
+        let first = publishers.len() + round * AT_ONCE;
+        for topic in &topics {
+            let topic = encode(topic);
+            let request =
+                format!("GET /.well-known/mercure?match={topic} HTTP/1.1\r\nHost: hub\r\n\r\n");
+            swarm.open(hub.addr, request.as_bytes(), Opening::default());
+        }
+        let mut missing = AT_ONCE;
+        let until = Instant::now() + PATIENCE;
+        while missing > 0 {
+            let mut heads = Vec::new();
+            swarm.turn(Duration::from_millis(10), |peer, happening| match happening {
+                Happening::Head(_) => heads.push(peer - first),
+                Happening::Event(event) => {
+                    assert_eq!(event.data.as_deref(), Some(topics[peer - first].as_bytes()));
+                    missing -= 1;
+                }
+                Happening::Answer { status, .. } => assert_eq!(*status, 200),
+                Happening::End { .. } => panic!("peer {peer} was ended"),
+            });
+            for stream in heads {
+                let topic = &topics[stream];
+                let publication = publication(&token, &[("topic", topic), ("data", topic)]);
+                swarm.send(publishers[stream % publishers.len()], publication.as_bytes());
+            }
+            assert!(Instant::now() < until, "{missing} got nothing in round {round}");
+        }
+        (first..first + AT_ONCE).for_each(|peer| swarm.close(peer));
+    }
 }
 
 fn scale() -> usize {

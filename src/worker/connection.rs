@@ -447,8 +447,7 @@ fn shut_down(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
-/// Gives a socket to the hub. All of this is one turn: nothing is committed between the moment
-/// from which the subscriber receives updates and its entry into the hub.
+/// Gives a socket to the hub. All of this is one turn: the worker takes no updates meanwhile.
 fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     let Stream { mut head, form, subscribe, start } = stream;
     let Subscribe { interest, remaining, .. } = subscribe;
@@ -463,6 +462,8 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
         // The others were told before this one came in.
         deadline = deadline.min(now + local.settings.grace_period.mul_f64(local.random()));
     }
+    // Before the head is sent: once the client has it, whatever is committed is for it as well.
+    let position = local.exchange.committed();
     let sent = send_now(fd, &head);
     head.drain(..sent);
     let carrier = Carrier(fd);
@@ -470,7 +471,7 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     let joiner = Joiner { carrier, form, interest, deadline, unsent };
     local.pump(|pump| {
         let key = match start {
-            None => pump.join(joiner, now),
+            None => pump.hub.join(joiner, position, now),
             Some(Chunk { updates, through }) => {
                 pump.hub.join_replaying(joiner, updates, through, now)
             }
