@@ -1,7 +1,9 @@
 //! What all tests need.
 
 pub(crate) mod client;
+pub(crate) mod harness;
 pub(crate) mod hub;
+pub(crate) mod process;
 pub(crate) mod sse;
 pub(crate) mod swarm;
 pub(crate) mod tokens;
