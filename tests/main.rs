@@ -3,5 +3,13 @@
 //! and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
 mod common;
+mod drivers;
+mod fuzz;
+mod load;
+mod ports;
+mod shutdown;
 mod sim;
+mod slow;
 mod smoke;
+mod tables;
+mod vanished;

@@ -1,7 +1,11 @@
 //! What all tests need.
 
 pub(crate) mod client;
+pub(crate) mod harness;
 pub(crate) mod hub;
+pub(crate) mod process;
+pub(crate) mod sse;
+pub(crate) mod swarm;
 pub(crate) mod tokens;
 
 /// Makes a test of each function for each driver: `io_uring::name` and `epoll::name`. The function

@@ -1,0 +1,316 @@
+//! Seeded fuzzing: mutated requests, forms, tokens, queries and frames, into the parsers and into
+//! a hub that runs.
+//!
+//! `PETASOS_FUZZ_SECONDS` makes it longer, `PETASOS_SEED` repeats a run. What holds is written
+//! down in `common/harness.rs`, which the fuzzers in `fuzz/` use too.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    common::{
+        client::{Stream, publication_of, publish, request},
+        harness,
+        hub::{Driver, Setup},
+        process::{connections, wait_until},
+        sse,
+        swarm::Random,
+        tokens,
+    },
+    on_both_drivers,
+};
+
+/// Of all runs together.
+fn seconds() -> f64 {
+    std::env::var("PETASOS_FUZZ_SECONDS").map_or(20.0, |text| text.parse().expect("a number"))
+}
+
+/// Changes a few bytes: to others, to ones that mean something, away, double, or to a piece of
+/// another seed.
+fn mutate(random: &mut Random, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
+    const SPECIAL: &[&[u8]] = &[
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\0",
+        b" ",
+        b"\t",
+        b":",
+        b";",
+        b",",
+        b"=",
+        b"&",
+        b"%",
+        b"+",
+        b"%0",
+        b"%0A",
+        b"%0D",
+        b"%00",
+        b"%FF",
+        b"%C3%A9",
+        b"\x7f",
+        b"\x80",
+        b"\xff",
+        b"\xc3\xa9",
+        b"\xe2\x80\x8b",
+        b"\xef\xbb\xbf",
+        b".",
+        b"*",
+        b"#",
+        b"0",
+        b"f",
+        b"\r\n\r\n",
+        b"\n\n",
+        b"id: x\n",
+        b"data: ",
+        b"earliest",
+        b"match",
+        b"topic=",
+        b"mercure",
+        b"HTTP/1.1",
+        b"Content-Length: 5\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"ffffffffffffffff",
+    ];
+    for _ in 0..1 + random.below(4) {
+        let at = random.below(input.len() + 1);
+        let special = SPECIAL[random.below(SPECIAL.len())];
+        match random.below(8) {
+            0 if at < input.len() => input[at] = random.next() as u8,
+            1 if at < input.len() => input[at] ^= 1 << random.below(8),
+            2 if at < input.len() => drop(input.remove(at)),
+            3 => {
+                let end = at + random.below(input.len() - at + 1);
+                let copy = input[at..end].to_vec();
+                input.splice(at..at, copy);
+            }
+            4 => {
+                let end = at + random.below((input.len() - at).min(8) + 1);
+                input.drain(at..end);
+            }
+            5 => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len() + 1);
+                let to = from + random.below(other.len() - from + 1);
+                input.splice(at..at, other[from..to].iter().copied());
+            }
+            6 => input.truncate(at),
+            _ => drop(input.splice(at..at, special.iter().copied())),
+        }
+    }
+    input.truncate(8192);
+}
+
+/// Runs one harness for its share of the time.
+fn run(name: &str, share: f64, seeds: &[Vec<u8>], check: fn(&[u8]) -> bool) {
+    let mut random = Random::seeded(name);
+    for seed in seeds {
+        check(seed);
+    }
+    let until = Instant::now() + Duration::from_secs_f64(seconds() * share);
+    let (mut count, mut taken) = (0, 0);
+    while Instant::now() < until {
+        let mut input = seeds[random.below(seeds.len())].clone();
+        mutate(&mut random, &mut input, seeds);
+        count += 1;
+        taken += usize::from(check(&input));
+    }
+    eprintln!("{name}: {count} inputs, {taken} of them taken");
+    // Of tokens none may be taken; of all else, mutations must not be too wild.
+    assert!(count > 100 && (name == "token" || taken > count / 100), "hardly anything is tested");
+}
+
+fn bytes(seeds: &[&str]) -> Vec<Vec<u8>> {
+    seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect()
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    bytes(&[
+        "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "\r\nGET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "GET /.well-known/mercure?match=a&match_exact=b HTTP/1.1\r\nHost: hub.example:80\r\n\
+         Accept: text/event-stream\r\nCookie: a=b\r\nLast-Event-ID: caf\u{e9}\r\n\r\n",
+        "HEAD /.well-known/mercure?match=* HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "POST /.well-known/mercure HTTP/1.1\r\nhost: h\r\nContent-Length: 14\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nAuthorization: Bearer x.y.z\r\n\r\n\
+         topic=a&data=b",
+        "POST / HTTP/1.1\r\nHost: h\r\ntransfer-encoding: CHUNKED\r\nExpect: 100-continue\r\n\r\n\
+         5\r\nhello\r\n00A;x=\"y\"\r\n0123456789\r\n0\r\nX: y\r\nContent-Length: 5\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost:\r\nOrigin: https://example.com\r\n\r\n",
+        "GET http://h.example?q HTTP/1.1\r\nHost: other\r\nConnection: close, x\r\n\r\n",
+        "POST / HTTP/1.0\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n\
+         QUERY /x HTTP/1.1\r\nHost: [::1]:80\r\nEmpty:\r\nPadded: \t x y \t\r\n\r\n",
+    ])
+}
+
+fn forms() -> Vec<Vec<u8>> {
+    bytes(&[
+        "topic=a&data=b",
+        "topic=https%3A%2F%2Fexample.com%2Fbooks%2F1&topic=b&data=x%0Ay%0D%0Az&id=i&type=t&retry=5",
+        "topic=caf%C3%A9&private=on&data=%7B%22a%22%3A+1%7D",
+        "topic=a&data=&id=&type=&retry=0",
+        "data=x&data=y&topic=a&topic=a&unknown=1&&=",
+        "topic=https://hub.example/.well-known/mercure/subscriptions/x&data=x",
+    ])
+}
+
+#[test]
+fn requests_mean_the_same_however_they_arrive() {
+    run("request", 0.15, &requests(), harness::request);
+}
+
+#[test]
+fn accepted_forms_read_back_as_they_were() {
+    run("form", 0.15, &forms(), harness::form);
+}
+
+#[test]
+fn nothing_in_a_field_forges_another() {
+    let fields = |fields: [&[u8]; 5]| fields.join(&0xff);
+    let seeds = [
+        fields([b"a", b"i", b"t", b"5", b"x\ny\rz\r\n"]),
+        fields([b"https://example.com/a", b"", b"", b"", b"data: x\n\nid: forged\n\n:\n"]),
+        fields(["caf\u{e9}".as_bytes(), b"urn:x", b"e", b"007", "\u{feff}x\0".as_bytes()]),
+    ];
+    run("frame", 0.15, &seeds, harness::frame);
+}
+
+#[test]
+fn no_token_passes_that_nobody_signed() {
+    let mut seeds: Vec<_> =
+        harness::SIGNED.1.iter().map(|token| format!("Bearer {token}").into_bytes()).collect();
+    assert!(seeds.iter().all(|seed| harness::token(seed)));
+    seeds.push(b"bearer a.b.c".to_vec());
+    run("token", 0.15, &seeds, harness::token);
+}
+
+/// Every single character of a token counts: no two spellings of one token pass.
+#[test]
+fn no_character_of_a_token_may_change() {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/";
+    for token in &harness::SIGNED.1 {
+        for at in 0..token.len() {
+            for &other in ALPHABET {
+                let mut changed = format!("Bearer {token}").into_bytes();
+                let place = &mut changed["Bearer ".len() + at];
+                if *place != other {
+                    *place = other;
+                    assert!(!harness::token(&changed));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn accepted_queries_are_within_the_rules() {
+    let seeds = bytes(&[
+        "match=a",
+        "match=a&match_exact=b&match=*&last_event_id=x\nheader",
+        "topic=a&match=caf%C3%A9+b&lastEventID=urn%3Auuid%3Ax",
+        "match=&last_event_id=earliest\n",
+    ]);
+    run("subscribe", 0.1, &seeds, harness::subscribe);
+}
+
+on_both_drivers!(a_running_hub_takes_anything);
+
+/// Whatever is sent is answered or the connection is closed, and the hub serves on.
+fn a_running_hub_takes_anything(driver: Driver) {
+    let hub = Setup::new(driver)
+        .env("PETASOS_HEADER_TIMEOUT", "1s")
+        .env("PETASOS_BODY_TIMEOUT", "1s")
+        .env("PETASOS_IDLE_TIMEOUT", "1s")
+        .env("PETASOS_MAX_REQUEST_BODY_SIZE", "16KiB")
+        .start();
+    let token = tokens::publisher(&["*"]);
+    let mut seeds = requests();
+    for form in forms() {
+        let form = String::from_utf8(form).unwrap();
+        seeds.push(publication_of(&token, &form).into_bytes());
+    }
+    let mut witness = Stream::open(hub.addr, "match=witness", "");
+    let until = Instant::now() + Duration::from_secs_f64(seconds() * 0.15);
+    let mut random = Random::seeded("a running hub");
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut random = Random::new(random.next());
+            let (seeds, addr) = (&seeds, hub.addr);
+            scope.spawn(move || {
+                while Instant::now() < until {
+                    one_connection(&mut random, seeds, addr);
+                }
+            });
+        }
+        let mut count = 0;
+        while Instant::now() < until {
+            let data = count.to_string();
+            publish(hub.addr, &token, &[("topic", "witness"), ("data", &data)]);
+            assert_eq!(witness.data(1), [data], "somebody else's bytes changed nothing here");
+            count += 1;
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    drop(witness);
+    let answer = request(hub.addr, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    // Nothing is left but the listeners.
+    let left = || connections(hub.pid(), hub.addr.port());
+    wait_until("all connections to be closed", || left() == 0);
+    let log = hub.log();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// Sends mutated requests, and looks at what comes back.
+fn one_connection(random: &mut Random, seeds: &[Vec<u8>], addr: SocketAddr) {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let mut received = Vec::new();
+    for _ in 0..1 + random.below(3) {
+        let mut input = seeds[random.below(seeds.len())].clone();
+        match random.below(10) {
+            0 => input = (0..random.below(300)).map(|_| random.next() as u8).collect(),
+            1 => {}
+            _ => mutate(random, &mut input, seeds),
+        }
+        // In pieces, now and then.
+        let cut = if random.one_in(3) { random.below(input.len() + 1) } else { input.len() };
+        let sent = stream.write_all(&input[..cut]).and_then(|()| {
+            if cut < input.len() {
+                thread::sleep(Duration::from_micros(random.below(500) as u64));
+            }
+            stream.write_all(&input[cut..])
+        });
+        let mut buffer = [0; 4096];
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(len) => received.extend_from_slice(&buffer[..len]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => break,
+        }
+        if sent.is_err() {
+            break;
+        }
+    }
+    if !received.is_empty() {
+        let text = String::from_utf8_lossy(&received);
+        let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+        let known = [
+            "100", "200", "204", "400", "401", "403", "404", "405", "408", "411", "413", "414",
+            "415", "417", "421", "431", "501", "503", "505",
+        ];
+        assert!(status.is_some_and(|status| known.contains(&status)), "{text}");
+    }
+}
+
+/// What the fuzzers rest on can fail.
+#[test]
+fn a_forged_field_would_be_seen() {
+    let frame = b"id: i\ndata: x\nevent: forged\n\n";
+    let (blocks, _) = sse::blocks(frame);
+    assert_eq!(blocks[0].event, Some(&b"forged"[..]));
+}
