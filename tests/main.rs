@@ -2,4 +2,8 @@
 //! hubs and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
 mod common;
+mod http;
+mod publish;
 mod smoke;
+mod streams;
+mod subscribe;

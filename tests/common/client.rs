@@ -24,6 +24,23 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether the connection goes on after this answer.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        match self.field("connection") {
+            Some(option) => option == "keep-alive",
+            None => self.head.starts_with("HTTP/1.1"),
+        }
+    }
+
+    /// The `detail` of a problem document.
+    pub(crate) fn detail(&self) -> String {
+        assert_eq!(self.field("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(problem["status"], self.status, "{self:?}");
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{self:?}");
+        problem["detail"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The value of a field, by its name in any case.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
@@ -88,6 +105,23 @@ impl Connection {
         Answer { status, head, body }
     }
 
+    /// Reads an answer to `HEAD`: no body, whatever the head says.
+    pub(crate) fn answer_to_head(&mut self) -> Answer {
+        let head = self.head();
+        Answer { status: head[9..12].parse().unwrap(), head, body: String::new() }
+    }
+
+    /// All that arrives until the hub closes the connection.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.receive() {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Writes what the hub takes; false if it does not take any more.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Whether the hub closes the connection without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.received.is_empty() && !self.receive()
@@ -109,6 +143,23 @@ pub(crate) fn request(addr: SocketAddr, request: &str) -> Answer {
     Connection::open(addr).send(request).answer()
 }
 
+/// A request for a subscription, answered with anything but a stream.
+pub(crate) fn refused(addr: SocketAddr, query: &str, fields: &str) -> Answer {
+    let answer = request(
+        addr,
+        &format!("GET /.well-known/mercure?{query} HTTP/1.1\r\nHost: hub\r\n{fields}\r\n"),
+    );
+    assert_ne!(answer.status, 200, "{answer:?}");
+    answer
+}
+
+/// Sends bytes and returns all that comes back until the hub closes.
+pub(crate) fn exchange(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+    let mut connection = Connection::open(addr);
+    connection.send(bytes);
+    String::from_utf8(connection.rest()).unwrap()
+}
+
 /// Percent-encodes everything but unreserved characters.
 pub(crate) fn encode(text: &str) -> String {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -124,12 +175,21 @@ pub(crate) fn encode(text: &str) -> String {
 pub(crate) fn publication(token: &str, fields: &[(&str, &str)]) -> String {
     let form: Vec<_> =
         fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-    let form = form.join("&");
+    publication_of(token, &form.join("&"))
+}
+
+/// The bytes of a publication with a form as it stands.
+pub(crate) fn publication_of(token: &str, form: &str) -> String {
     format!(
         "POST /.well-known/mercure HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
         form.len()
     )
+}
+
+/// Publishes on a connection of its own, with a token for everything.
+pub(crate) fn try_publish(addr: SocketAddr, form: &str) -> Answer {
+    request(addr, &publication_of(&super::tokens::publisher(&["*"]), form))
 }
 
 /// Publishes, and returns the id.
@@ -155,6 +215,7 @@ pub(crate) struct Stream {
     chunked: bool,
     body: Vec<u8>,
     ended: bool,
+    cut_off: bool,
     pub(crate) comments: usize,
     events: VecDeque<Event>,
 }
@@ -172,18 +233,27 @@ impl Stream {
     pub(crate) fn from_request(addr: SocketAddr, request: &str) -> Self {
         let mut connection = Connection::open(addr);
         connection.send(request);
+        Self::from_connection(connection)
+    }
+
+    /// The next answer on a connection is a stream.
+    pub(crate) fn from_connection(mut connection: Connection) -> Self {
         let head = connection.head();
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         let chunked = field(&head, "transfer-encoding").is_some();
-        Stream {
+        let mut stream = Stream {
             connection,
             head,
             chunked,
             body: Vec::new(),
             ended: false,
+            cut_off: false,
             comments: 0,
             events: VecDeque::new(),
-        }
+        };
+        // What came with the head.
+        stream.take_body(false);
+        stream
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
@@ -229,9 +299,16 @@ impl Stream {
         }
     }
 
-    /// Whether the stream was ended properly: with the last chunk, or without chunks.
-    pub(crate) fn ended_properly(&self) -> bool {
-        self.ended
+    /// Reads to the end: what is left of the events, and whether the stream was ended properly,
+    /// with the last chunk and then the end of the connection, or without chunks.
+    pub(crate) fn end(&mut self) -> (Vec<Event>, bool) {
+        let events = std::iter::from_fn(|| self.next()).collect();
+        (events, !self.cut_off && self.connection.is_closed())
+    }
+
+    /// The connection below, for what clients should not do.
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+        &mut self.connection.stream
     }
 
     /// Takes the chunks that were received whole out of what was received.
@@ -260,8 +337,7 @@ impl Stream {
         }
         if end_of_input && !self.ended {
             // Cut off: whatever is left is not for anybody.
-            self.ended = true;
-            self.chunked = false;
+            (self.ended, self.cut_off) = (true, true);
         }
     }
 

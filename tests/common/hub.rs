@@ -1,7 +1,7 @@
 //! Starts the real binary and stops it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
@@ -16,6 +16,9 @@ pub(crate) const AUDIENCE: &str = "https://hub.example/.well-known/mercure";
 
 /// How long anything may take on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Of the log of a hub whose test failed.
+const LOG_LINES_SHOWN: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
@@ -42,6 +45,30 @@ pub(crate) struct Hub {
 /// A hub that is to be started.
 pub(crate) struct Setup {
     command: Command,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    pub(crate) fn of(output: std::process::Output) -> Self {
+        Output {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Standard output of a command that succeeded.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
 }
 
 impl Setup {
@@ -86,6 +113,20 @@ impl Setup {
         let all = format!("{before}\n{directive}");
         self.command.env(name, all);
         self
+    }
+
+    /// Text for the standard input of a command.
+    pub(crate) fn run_with_input(mut self, input: &str) -> Output {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().expect("the binary was built");
+        // A command that does not read is no mistake of the test.
+        let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+        Output::of(child.wait_with_output().unwrap())
+    }
+
+    /// Runs a command that ends by itself.
+    pub(crate) fn run(self) -> Output {
+        self.run_with_input("")
     }
 
     /// For what is to happen in the child before it runs the binary.
@@ -171,7 +212,10 @@ impl Drop for Hub {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("--- the hub's log:\n{}", self.log());
+            let log = self.log();
+            let skipped = log.lines().count().saturating_sub(LOG_LINES_SHOWN);
+            let last: Vec<_> = log.lines().skip(skipped).collect();
+            eprintln!("--- the hub's log, after {skipped} lines:\n{}", last.join("\n"));
         }
     }
 }
