@@ -4,6 +4,7 @@
 mod common;
 mod http;
 mod publish;
+mod regression;
 mod smoke;
 mod streams;
 mod subscribe;

@@ -459,6 +459,8 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
         now + life.mul_f64(1.0 - 0.2 * local.random())
     });
     let deadline = remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
+    // Before the head is sent: once the client has it, whatever is committed is for it as well.
+    let position = local.exchange.committed();
     let sent = send_now(fd, &head);
     head.drain(..sent);
     let carrier = Carrier(fd);
@@ -466,7 +468,7 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     let joiner = Joiner { carrier, form, interest, deadline: deadline.min(life), unsent };
     local.pump(|pump| {
         let key = match start {
-            None => pump.join(joiner, now),
+            None => pump.hub.join(joiner, position, now),
             Some(Chunk { updates, through }) => {
                 pump.hub.join_replaying(joiner, updates, through, now)
             }
