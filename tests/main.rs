@@ -1,10 +1,13 @@
 //! Black-box tests: the real binary, real sockets. One module for each subject; `common` starts
 //! hubs and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
+mod authorization;
 mod common;
+mod cors;
 mod http;
 mod publish;
 mod regression;
+mod replay;
 mod smoke;
 mod streams;
 mod subscribe;

@@ -22,7 +22,7 @@ fn what_is_published_after_the_first_byte_is_received(driver: Driver) {
             std::thread::spawn(move || {
                 let mut publisher = Connection::open(addr);
                 let topic = format!("t{thread}");
-                for number in 0..300 {
+                for number in 0..1000 {
                     let number = number.to_string();
                     let mut stream = Stream::open(addr, &format!("match={topic}"), "");
                     publisher.send(publication(&token, &[("topic", &topic), ("data", &number)]));

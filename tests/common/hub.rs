@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -33,6 +33,12 @@ impl Driver {
             Driver::Epoll => "epoll",
         }
     }
+}
+
+/// A port that nobody listens on, and that nobody else is told of soon: for settings that must
+/// name it.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A running hub; killed when it is dropped.
