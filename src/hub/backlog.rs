@@ -122,11 +122,68 @@ impl Hub {
             self.subscribers[key.index()].outbox = NONE;
             self.after_flush(key, now);
         } else if outcome == Outcome::Whole {
-            outbox.queued = true;
             self.flushes.push_back(key);
         } else {
+            outbox.queued = false;
             outbox.blocked = true;
             self.arm(key.index(), now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        hub::{Batch, Carrier, Joiner, Limits},
+        protocol::{
+            frame::{Fields, Form, FrameDraft},
+            id::GENERATED_ID_LEN,
+            matcher::{Interest, Matcher, MatcherSet},
+            topic::{Topic, TopicHasher},
+            update::Draft,
+        },
+    };
+
+    const NOW: Moment = Moment(1);
+
+    fn update(position: u64, hasher: &TopicHasher) -> Arc<Update> {
+        let data = position.to_string();
+        let frame = FrameDraft::new(Fields { data: &data, ..Fields::default() });
+        let draft = Draft { frame, topics: [Topic::new("t", hasher)].into(), private: false };
+        Arc::new(draft.place(Position(position), &[b'i'; GENERATED_ID_LEN]))
+    }
+
+    /// A walk may come to a subscriber whose outbox is in the batch already.
+    #[test]
+    fn an_outbox_is_in_a_batch_once() {
+        let hasher = TopicHasher::new();
+        let mut hub = Hub::new(Limits::default(), hasher.clone(), Position::START, NOW);
+        let matchers = Arc::new(MatcherSet::new(vec![Matcher::Exact("t".into())]));
+        let joiner = Joiner {
+            carrier: Carrier(1),
+            form: Form::Bare,
+            interest: Interest { matchers, grants: Arc::default() },
+            deadline: Moment::NEVER,
+            unsent: Bytes::from_static(b"head"),
+        };
+        let key = hub.join(joiner, Position::START, NOW);
+        hub.take(update(1, &hasher));
+        let mut batch = Batch::default();
+        hub.next_batch(NOW, &mut batch);
+        assert!(batch.is_empty(), "it goes behind the head");
+        hub.writable(key);
+        hub.take(update(2, &hasher));
+        let mut sent = Vec::new();
+        while hub.has_work() {
+            hub.next_batch(NOW, &mut batch);
+            assert!(batch.sends().len() <= 1);
+            for send in batch.sends() {
+                hub.slices(&batch, send).for_each(|slice| sent.extend_from_slice(slice));
+                hub.sent(&batch, send, Outcome::Whole, NOW);
+            }
+        }
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.starts_with("head") && sent.matches("data: ").count() == 2, "{sent}");
     }
 }

@@ -137,7 +137,8 @@ impl Hub {
             self.end(key, Reason::Deadline);
             return true;
         }
-        self.outboxes[outbox].queued = false;
+        // It stays queued until the outcome is known: a walk that adds to it meanwhile must not have
+        // it sent twice in one batch.
         batch.sends.push(Send { key, carrier, form, payload: Payload::Outbox });
         true
     }

@@ -38,7 +38,7 @@ pub(super) struct Outbox {
     form: Form,
     /// The peer took nothing when it was offered the first piece last; it has to become writable.
     pub(super) blocked: bool,
-    /// Lies in the queue of outboxes that are to be flushed.
+    /// Lies in the queue of outboxes that are to be flushed, or is in the batch.
     pub(super) queued: bool,
     /// When the peer took something last, or when it began not to.
     pub(super) progress_at: Moment,
