@@ -132,7 +132,8 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
     let hub = Setup::new(driver).start();
     let detail = "https://mercure.rocks/authorization-detail";
     let one = |detail: Value| Some(json!([detail]));
-    let grant = json!({"type": detail, "actions": ["publish", "subscribe"], "topics": [{"match": "a"}]});
+    let grant =
+        json!({"type": detail, "actions": ["publish", "subscribe"], "topics": [{"match": "a"}]});
     let broken = |name: &str, value: Value| {
         let mut grant = grant.clone();
         grant[name] = value;
@@ -183,7 +184,10 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
         ("authorization_details", broken("topics", json!([{"match": 1}]))),
         ("authorization_details", broken("topics", json!([{"match": "a", "match_type": null}]))),
         ("authorization_details", broken("topics", json!([{"match": "a", "match_type": "Exact"}]))),
-        ("authorization_details", broken("topics", json!([{"match": "a", "match_type": "regexp"}]))),
+        (
+            "authorization_details",
+            broken("topics", json!([{"match": "a", "match_type": "regexp"}])),
+        ),
         ("authorization_details", broken("topics", json!([{"Match": "a", "match": "a"}]))),
         ("authorization_details", broken("topics", json!([{"match": "a\n"}]))),
         ("authorization_details", broken("payload", json!("x"))),
@@ -232,7 +236,12 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
     for change in ["", "{}", "[]", "null", "{\"exp\":", "\u{0}", "twice", "deep"] {
         for answer in answers(&hub, |action| {
             let valid = action_claims(action);
-            let deep = format!("{},\"x\":{}{}}}", &valid[..valid.len() - 1], "[".repeat(9000), "]".repeat(9000));
+            let deep = format!(
+                "{},\"x\":{}{}}}",
+                &valid[..valid.len() - 1],
+                "[".repeat(9000),
+                "]".repeat(9000)
+            );
             let claims = match change {
                 "twice" => format!("{},\"exp\":99999999999}}", &valid[..valid.len() - 1]),
                 "deep" => deep,
@@ -250,7 +259,11 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
         ("a signature with more behind", |token| token + "AAAA"),
         ("padding", |token| token + "="),
         ("another header", |token| {
-            token.replacen(&token[..token.find('.').unwrap()], "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0", 1)
+            token.replacen(
+                &token[..token.find('.').unwrap()],
+                "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0",
+                1,
+            )
         }),
         ("a changed payload", |token| {
             let at = token.find('.').unwrap() + 10;
@@ -266,7 +279,10 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
     }
     // Wrong keys: the other role's, nobody's, the empty one, and another algorithm of the right.
     for answer in answers(&hub, |action| {
-        sign(&claims(action, &["*"]), if action == "publish" { SUBSCRIBER_KEY } else { PUBLISHER_KEY })
+        sign(
+            &claims(action, &["*"]),
+            if action == "publish" { SUBSCRIBER_KEY } else { PUBLISHER_KEY },
+        )
     }) {
         assert_challenge(&answer, 401, INVALID_TOKEN, "the other role's key");
     }
@@ -285,7 +301,8 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
     }
     // The operator is told the reasons, and never the tokens.
     hub.wait_for_log("alg is `HS512`");
-    for reason in ["expired", "aud is", "unknown iss", "signature", "crit", "typ is `JWT`", "twice"] {
+    for reason in ["expired", "aud is", "unknown iss", "signature", "crit", "typ is `JWT`", "twice"]
+    {
         hub.wait_for_log(reason);
     }
     assert!(!hub.log().contains("eyJ"), "{}", hub.log());
@@ -390,14 +407,20 @@ fn every_topic_must_be_granted_to_a_publisher(driver: Driver) {
         claims("Publish", &["*"]),
         claims("publish ", &["*"]),
         with("publish", "authorization_details", None),
-        with("publish", "authorization_details", Some(json!([{"type": "x", "actions": ["publish"]}]))),
+        with(
+            "publish",
+            "authorization_details",
+            Some(json!([{"type": "x", "actions": ["publish"]}])),
+        ),
     ] {
         let answer = as_publisher(&hub, &sign(&claims, PUBLISHER_KEY));
         assert_challenge(&answer, 403, INSUFFICIENT_SCOPE, &claims.to_string());
     }
     // What no token could allow is a mistake of the request, not of the token.
-    let answer =
-        request(hub.addr, &publication(&tokens::publisher(&["x"]), &[("topic", "/.well-known/mercure")]));
+    let answer = request(
+        hub.addr,
+        &publication(&tokens::publisher(&["x"]), &[("topic", "/.well-known/mercure")]),
+    );
     assert_eq!(answer.status, 400);
     assert!(stream.is_silent_for(Duration::from_millis(50)));
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::{
     common::{
-        client::{Event, Stream, encode, publication, publication_of, publish, request, try_publish},
+        client::{
+            Event, Stream, encode, publication, publication_of, publish, request, try_publish,
+        },
         hub::{Driver, Setup},
         tokens,
     },
@@ -289,7 +291,8 @@ fn the_reserved_namespace_is_the_hubs(driver: Driver) {
     let hub = Setup::new(driver).start();
     let mut stream = Stream::open(hub.addr, "match=*", "");
     for topic in RESERVED {
-        for form in [format!("topic={}", encode(topic)), format!("topic=a&topic={}", encode(topic))] {
+        for form in [format!("topic={}", encode(topic)), format!("topic=a&topic={}", encode(topic))]
+        {
             let answer = try_publish(hub.addr, &form);
             assert_eq!(answer.status, 400, "{topic} {answer:?}");
         }
@@ -359,8 +362,7 @@ fn repeated_fields_count_once(driver: Driver) {
     let mut stream = Stream::open(hub.addr, "match=b", "");
     let form = "topic=a&data=1&id=x&type=t&retry=5&topic=b&data=2&id=y&type=u&retry=6&topic=a";
     assert_eq!(try_publish(hub.addr, form).body, "x");
-    let expected =
-        Event { id: "x".into(), event: "t".into(), retry: "5".into(), data: "1".into() };
+    let expected = Event { id: "x".into(), event: "t".into(), retry: "5".into(), data: "1".into() };
     assert_eq!(stream.next().unwrap(), expected);
     assert!(stream.is_silent_for(Duration::from_millis(50)));
     // The first counts, also where it is empty.
@@ -392,8 +394,16 @@ fn private_is_private_in_any_form(driver: Driver) {
     let mut granted = Stream::open(hub.addr, "match=a", &field);
     let mut anonymous = Stream::open(hub.addr, "match=a", "");
     for form in [
-        "private=on", "private", "private=", "private=off", "private=0", "private=false",
-        "private=no&private=", "priv%61te=1", "private=%00", "private=on&data=private",
+        "private=on",
+        "private",
+        "private=",
+        "private=off",
+        "private=0",
+        "private=false",
+        "private=no&private=",
+        "priv%61te=1",
+        "private=%00",
+        "private=on&data=private",
     ] {
         assert_eq!(try_publish(hub.addr, &format!("topic=a&{form}&data=x")).status, 200);
         assert!(granted.next().unwrap().id.starts_with("urn:uuid:"), "{form}");
@@ -409,8 +419,7 @@ fn private_is_private_in_any_form(driver: Driver) {
 fn updates_keep_their_order(driver: Driver) {
     let hub = Setup::new(driver).start();
     let token = tokens::publisher(&["*"]);
-    let mut streams: Vec<Stream> =
-        (0..4).map(|_| Stream::open(hub.addr, "match=a", "")).collect();
+    let mut streams: Vec<Stream> = (0..4).map(|_| Stream::open(hub.addr, "match=a", "")).collect();
     let publishers: Vec<_> = (0..4)
         .map(|publisher| {
             let (token, addr) = (token.clone(), hub.addr);

@@ -380,7 +380,11 @@ fn a_replay_goes_over_into_what_is_new(driver: Driver) {
                             let expected = next.unwrap_or(number);
                             assert_eq!(number, expected, "{query} {known} {begun}");
                             if next.is_none() {
-                                assert!((known..=begun).contains(&number), "{known} {number} {begun}");
+                                // One may have been committed without its answer.
+                                assert!(
+                                    (known..=begun + 1).contains(&number),
+                                    "{known} {number} {begun}"
+                                );
                             }
                             next = Some(number + 1);
                         }
@@ -412,8 +416,11 @@ fn a_client_that_is_cut_again_and_again_misses_nothing(driver: Driver) {
         let mut last_event_id = String::new();
         for number in 0..count {
             if number % 9 == 8 {
-                stream =
-                    Stream::open(hub.addr, "match=a", &format!("Last-Event-ID: {last_event_id}\r\n"));
+                stream = Stream::open(
+                    hub.addr,
+                    "match=a",
+                    &format!("Last-Event-ID: {last_event_id}\r\n"),
+                );
                 assert_eq!(stream.field("mercure-last-event-id"), Some(last_event_id.as_str()));
             }
             let event = stream.next().unwrap();

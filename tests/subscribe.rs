@@ -190,11 +190,33 @@ fn values_are_decoded_like_browsers_encode_them(driver: Driver) {
 fn what_is_no_text_is_refused(driver: Driver) {
     let hub = Setup::new(driver).start();
     for value in [
-        "%FF", "%C3", "%C3%28", "%C0%80", "%ED%A0%80", "%F4%90%80%80", "%E2%82", "a%80b",
+        "%FF",
+        "%C3",
+        "%C3%28",
+        "%C0%80",
+        "%ED%A0%80",
+        "%F4%90%80%80",
+        "%E2%82",
+        "a%80b",
         // Controls: C0, DEL, C1.
-        "%00", "%01", "a%09b", "a%0Ab", "a%0D", "%1F", "%7F", "%C2%80", "%C2%85", "%C2%9F",
+        "%00",
+        "%01",
+        "a%09b",
+        "a%0Ab",
+        "a%0D",
+        "%1F",
+        "%7F",
+        "%C2%80",
+        "%C2%85",
+        "%C2%9F",
         // Format characters.
-        "%C2%AD", "%E2%80%8B", "%E2%80%AE", "%E2%81%A6", "%EF%BB%BF", "%F3%A0%80%81", "%D8%80",
+        "%C2%AD",
+        "%E2%80%8B",
+        "%E2%80%AE",
+        "%E2%81%A6",
+        "%EF%BB%BF",
+        "%F3%A0%80%81",
+        "%D8%80",
     ] {
         for name in ["match", "match_exact"] {
             let answer = refused(hub.addr, &format!("match=ok&{name}={value}"), "");

@@ -181,6 +181,16 @@ impl Hub {
         self.child.id() as i32
     }
 
+    /// Standard output up to and with the first line that contains `text`.
+    pub(crate) fn output_up_to(&mut self, text: &str) -> String {
+        let mut output = String::new();
+        let mut stdout = BufReader::new(self.child.stdout.as_mut().expect("piped"));
+        while !output.lines().any(|line| line.contains(text)) {
+            assert_ne!(stdout.read_line(&mut output).unwrap(), 0, "no `{text}` in {output}");
+        }
+        output
+    }
+
     /// All lines that the hub has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod hub;
 pub(crate) mod tokens;
+pub(crate) mod tools;
 
 /// Makes a test of each function for each driver: `io_uring::name` and `epoll::name`. The function
 /// takes the driver.

@@ -80,7 +80,8 @@ fn a_declared_length_is_refused_at_once(driver: Driver) {
 fn chunks_are_refused_when_they_exceed(driver: Driver) {
     let hub = Setup::new(driver).directive("max_request_body_size 100").start();
     let token = tokens::publisher(&["*"]);
-    let head = publication_of(&token, "").replace("Content-Length: 0", "Transfer-Encoding: chunked");
+    let head =
+        publication_of(&token, "").replace("Content-Length: 0", "Transfer-Encoding: chunked");
     let part = "a".repeat(60);
     for (body, status) in [
         // At the size, before the chunk itself is there.

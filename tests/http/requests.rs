@@ -102,7 +102,8 @@ fn a_long_pipeline_is_answered_whole(driver: Driver) {
         .collect();
     let mut connection = Connection::open(hub.addr);
     let mut sending = connection.stream.try_clone().unwrap();
-    let sender = std::thread::spawn(move || std::io::Write::write_all(&mut sending, all.as_bytes()));
+    let sender =
+        std::thread::spawn(move || std::io::Write::write_all(&mut sending, all.as_bytes()));
     for number in &numbers {
         assert_eq!(connection.answer().body, *number);
     }
@@ -130,7 +131,10 @@ fn http_1_0_is_spoken(driver: Driver) {
     let hub = Setup::new(driver).start();
     // Without a wish for more: the end of the connection ends the answer.
     let answer = exchange(hub.addr, "GET /healthz HTTP/1.0\r\n\r\n");
-    assert!(answer.contains("Connection: close\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    assert!(
+        answer.contains("Connection: close\r\n") && answer.ends_with("\r\n\r\nok\n"),
+        "{answer}"
+    );
     let mut connection = Connection::open(hub.addr);
     for _ in 0..3 {
         connection.send("GET /healthz HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
