@@ -2,14 +2,26 @@
 //! production hub, pump and log without either. One module for each subject; `common` starts hubs
 //! and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
+mod authorization;
+mod browser;
+mod cli;
 mod common;
+mod cors;
+mod curl;
 mod drivers;
 mod fuzz;
+mod http;
 mod load;
 mod ports;
+mod publish;
+mod regression;
+mod replay;
+mod settings;
 mod shutdown;
 mod sim;
 mod slow;
 mod smoke;
+mod streams;
+mod subscribe;
 mod tables;
 mod vanished;

@@ -175,7 +175,11 @@ fn authority(config: &Config) -> Result<Authority, ServeError> {
     let settings = authority::Settings {
         generation: 0,
         leeway: config.access.leeway,
-        limits: TokenLimits::default(),
+        // What may be subscribed to may be granted.
+        limits: TokenLimits {
+            matcher_len_max: config.limits.pattern_bytes_max,
+            ..TokenLimits::default()
+        },
     };
     Authority::new(issuers, settings).map_err(settings_error)
 }

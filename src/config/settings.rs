@@ -8,7 +8,7 @@ use super::{
     transport,
     tree::{Driver, FileTables, LogFormat, LogLevel, Overload, UnknownId},
 };
-use crate::auth::Role;
+use crate::{auth::Role, http::reader::HEADER_COUNT_MAX};
 use std::num::NonZeroUsize;
 
 /// A heading of `--help` with the settings below it.
@@ -237,7 +237,10 @@ static REQUESTS: &[Setting] = &[
         kind: Kind::Count,
         default: "100",
         help: "Header fields of a request",
-        store: |draft, given| set(&mut draft.config.requests.headers_max, given.count(1..=10_000)),
+        store: |draft, given| {
+            let count = given.count(1..=HEADER_COUNT_MAX);
+            set(&mut draft.config.requests.headers_max, count)
+        },
         ..PLAIN
     },
     Setting {

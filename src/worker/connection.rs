@@ -319,14 +319,15 @@ impl<'a> Connection<'a> {
         start: Option<Chunk>,
     ) -> Result<Next, Lost> {
         let (date, mut head) = (self.local.date(), Vec::new());
-        let envelope = self.envelope(request, &date);
-        let form = match stream::encode_start(&envelope, fields, &mut head) {
-            StreamForm::Chunked => Form::Chunked,
-            StreamForm::Bare => Form::Bare,
+        let mut envelope = self.envelope(request, &date);
+        envelope.keep_alive &= request.body == BodyLength::None;
+        let (form, keep_alive) = match stream::encode_start(&envelope, fields, &mut head) {
+            StreamForm::Chunked => (Form::Chunked, envelope.keep_alive),
+            StreamForm::Bare => (Form::Bare, false),
         };
         if envelope.head_only {
             self.send(head).await?;
-            return Ok(Next::Linger);
+            return Ok(if keep_alive { Next::Request } else { Next::Linger });
         }
         Ok(Next::Stream(Stream { head, form, subscribe, start }))
     }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -33,6 +33,12 @@ impl Driver {
             Driver::Epoll => "epoll",
         }
     }
+}
+
+/// A port that nobody listens on, and that nobody else is told of soon: for settings that must
+/// name it.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A running hub; killed when it is dropped.
@@ -173,6 +179,16 @@ impl Setup {
 impl Hub {
     pub(crate) fn pid(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// Standard output up to and with the first line that contains `text`.
+    pub(crate) fn output_up_to(&mut self, text: &str) -> String {
+        let mut output = String::new();
+        let mut stdout = BufReader::new(self.child.stdout.as_mut().expect("piped"));
+        while !output.lines().any(|line| line.contains(text)) {
+            assert_ne!(stdout.read_line(&mut output).unwrap(), 0, "no `{text}` in {output}");
+        }
+        output
     }
 
     /// All lines that the hub has logged.

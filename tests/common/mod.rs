@@ -7,6 +7,7 @@ pub(crate) mod process;
 pub(crate) mod sse;
 pub(crate) mod swarm;
 pub(crate) mod tokens;
+pub(crate) mod tools;
 
 /// Makes a test of each function for each driver: `io_uring::name` and `epoll::name`. The function
 /// takes the driver.

@@ -1,5 +1,6 @@
 //! Tokens for the tests. Made with a library, not by the code that checks them.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -46,3 +47,15 @@ pub(crate) fn sign(claims: &Value, key: &str) -> String {
     header.typ = Some("at+jwt".to_owned());
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(key.as_bytes())).unwrap()
 }
+
+/// A token of these very texts, signed well: for headers and claims that no library would write.
+pub(crate) fn sign_texts(header: &str, claims: &str, key: &str, algorithm: Algorithm) -> String {
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let key = EncodingKey::from_secret(key.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// The header of a valid token.
+pub(crate) const HEADER: &str = r#"{"alg":"HS256","typ":"at+jwt"}"#;

@@ -1,0 +1,65 @@
+//! Programs of others that tests use where they are installed.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+/// Whether these programs are there. A test that goes without them says so, loudly, and fails
+/// where everything has to be tested.
+pub(crate) fn has_tools(names: &[&str]) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &&&str| env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let told = format!("NOT TESTED: {missing:?} not installed; .ci/install does it");
+    assert!(env::var("CI").as_deref() != Ok("true"), "{told}");
+    eprintln!("{told}");
+    false
+}
+
+/// A child and its children; killed when it is dropped.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        use std::os::unix::process::CommandExt;
+        command.process_group(0).stdin(Stdio::null());
+        Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SAFETY: a signal to the group of a child that was not waited for yet.
+        unsafe { libc::kill(-(self.0.id() as i32), libc::SIGKILL) };
+        let _ = self.0.wait();
+    }
+}
+
+/// A directory of this test's own; removed when it is dropped.
+pub(crate) struct Directory(pub(crate) PathBuf);
+
+impl Directory {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("petasos-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    /// A file in it.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
