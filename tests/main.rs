@@ -24,4 +24,5 @@ mod smoke;
 mod streams;
 mod subscribe;
 mod tables;
+mod tidy;
 mod vanished;

@@ -84,7 +84,8 @@ impl Readers {
         let Reader { got, last_id, .. } = self.streams[peer].clone();
         let since = if got == 0 { "earliest" } else { &last_id };
         let request = format!(
-            "GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: hub\r\nLast-Event-ID: {since}\r\n\r\n"
+            "GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: hub\r\n\
+             Last-Event-ID: {since}\r\n\r\n"
         );
         let resumed = self.open(hub, request.as_bytes(), Opening::default());
         self.streams[resumed].got = got;
