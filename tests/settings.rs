@@ -212,7 +212,7 @@ fn is_let_in(addr: std::net::SocketAddr) -> bool {
 
 #[test]
 fn a_full_hub_sends_subscribers_away_kindly() {
-    for (overload, status) in [("retry", 200), ("reject", 503)] {
+    for (overload, status) in [("retry", 200), ("reject", 429)] {
         let hub = Setup::new(Driver::Epoll)
             .env("PETASOS_WORKERS", "1")
             .directive("max_connections 2")
@@ -233,7 +233,7 @@ fn a_full_hub_sends_subscribers_away_kindly() {
             }
         } else {
             let answer = refused(hub.addr, "match=a", "");
-            assert_eq!(answer.status, 503);
+            assert_eq!(answer.status, 429);
             assert_eq!(answer.field("retry-after"), Some("1"));
         }
         // Publishers and those who are in have nothing to do with that.

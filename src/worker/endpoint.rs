@@ -164,7 +164,8 @@ impl Endpoint {
         let Some(field) = fields.next() else { return Ok(None) };
         let refused = |reason: &dyn std::fmt::Display, challenge_with| {
             tracing::info!(%reason, %role, "token refused");
-            challenge(challenge_with, head)
+            // Guessing costs a connection each time.
+            challenge(challenge_with, head).close()
         };
         if fields.next().is_some() {
             return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
