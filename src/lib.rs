@@ -1,3 +1,4 @@
+//! How Petasos is made.
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod app;
