@@ -12,6 +12,7 @@ mod drivers;
 mod fuzz;
 mod http;
 mod load;
+mod model;
 mod ports;
 mod publish;
 mod regression;

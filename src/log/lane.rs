@@ -26,7 +26,7 @@ impl<T> Lane<T> {
     /// Producer: asks to be woken, also where something else than a full queue held it back.
     /// It must look once more afterwards whether it is still held back.
     pub fn wait_for_room(&self) {
-        self.producer_waits.store(true, Ordering::Relaxed);
+        self.producer_waits.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 

@@ -118,3 +118,43 @@ pub fn answer(history: &dyn History, read: Read, unknown: UnknownId) -> Reply {
     };
     Reply { token: read.token, located, chunk }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::{super::bell::Bell, *};
+
+    struct Count(Arc<AtomicU32>);
+
+    impl Ring for Count {
+        fn ring(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn nobody_sleeps_after_a_ring_that_was_silenced() {
+        let rings = Arc::new(AtomicU32::new(0));
+        let bell = Bell::new(Box::new(Count(Arc::clone(&rings))));
+        let rung = || rings.swap(0, Ordering::Relaxed);
+        let mut doze = Doze::default();
+        assert!(!doze.may_sleep(&bell, true));
+        bell.wake();
+        assert_eq!(rung(), 0, "awake");
+        assert!(!doze.may_sleep(&bell, false), "announces");
+        // The work was found before; the consumer hears the ring and finds nothing.
+        bell.wake();
+        assert_eq!(rung(), 1);
+        assert!(!doze.may_sleep(&bell, false), "announces again");
+        assert!(doze.may_sleep(&bell, false), "nothing was rung since");
+        bell.wake();
+        bell.wake();
+        assert_eq!(rung(), 1, "once is enough");
+        doze.woke(&bell);
+        assert!(!doze.may_sleep(&bell, false));
+        assert!(!doze.may_sleep(&bell, true), "work was found: awake");
+        bell.wake();
+        assert_eq!(rung(), 0);
+    }
+}

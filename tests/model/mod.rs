@@ -1,0 +1,317 @@
+//! Explores the interleavings of the sleep and wake-up protocol, weak memory included: exactly the
+//! files of production, on top of loom's atomics. A lost wake-up is a deadlock, which loom reports.
+//!
+//! The queues here are weaker than the production ones, so nothing hangs on how those are made.
+
+#![allow(unreachable_pub, dead_code)]
+
+#[path = "../../src/log/bell.rs"]
+mod bell;
+#[path = "../../src/log/exchange.rs"]
+mod exchange;
+#[path = "../../src/log/lane.rs"]
+mod lane;
+#[path = "../../src/log/sequence.rs"]
+mod sequence;
+#[path = "../../src/log/sequencer.rs"]
+mod sequencer;
+mod sync;
+
+mod history {
+    pub(super) use petasos::log::history::{Reply, Store, StoreError};
+}
+
+use std::sync::Arc;
+
+use loom::{
+    sync::{Condvar, Mutex},
+    thread,
+};
+use petasos::protocol::{
+    frame::{Fields, FrameDraft},
+    id::IdCipher,
+    topic::Topic,
+    update::{Draft, Position, Update},
+};
+
+use self::{
+    bell::{Bell, Doze, Ring},
+    exchange::{Capacities, Exchange, Publish, Ticket},
+    history::{Store, StoreError},
+    lane::Lane,
+    sequence::{LagLimits, Places},
+    sequencer::Sequencer,
+};
+
+/// A descriptor that is readable from a ring until it is silenced, as eventfd is.
+#[derive(Default)]
+struct Readable {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Readable {
+    fn silence(&self) {
+        *self.rung.lock().unwrap() = false;
+    }
+
+    fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+    }
+}
+
+struct Eventfd(Arc<Readable>);
+
+impl Ring for Eventfd {
+    fn ring(&self) {
+        *self.0.rung.lock().unwrap() = true;
+        self.0.changed.notify_one();
+    }
+}
+
+fn eventfd() -> (Arc<Readable>, Box<dyn Ring>) {
+    let readable = Arc::new(Readable::default());
+    (Arc::clone(&readable), Box::new(Eventfd(readable)))
+}
+
+/// Takes turns until one says that all is done, and sleeps in between; as workers do, which hear
+/// and silence rings at the beginning of each turn.
+fn run(bell: &Bell, readable: &Readable, mut turn: impl FnMut() -> Option<bool>) {
+    let mut doze = Doze::default();
+    loop {
+        readable.silence();
+        let Some(worked) = turn() else { return };
+        if doze.may_sleep(bell, worked) {
+            readable.wait();
+            doze.woke(bell);
+        }
+    }
+}
+
+fn explore(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.check(model);
+}
+
+/// In a debug build the deeper models would take minutes.
+fn depth(release: usize) -> Option<usize> {
+    Some(if cfg!(debug_assertions) { release.min(2) } else { release })
+}
+
+#[test]
+fn a_sleeping_consumer_hears_of_everything() {
+    explore(depth(6), || {
+        let (readable, ring) = eventfd();
+        let shared = Arc::new((Bell::new(ring), Lane::new(2)));
+        let producer = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let (bell, lane) = &*shared;
+                for item in 0..2 {
+                    lane.push(item).expect("room for all");
+                    bell.wake();
+                }
+            })
+        };
+        let (bell, lane) = &*shared;
+        let mut next = 0;
+        run(bell, &readable, || {
+            let mut worked = false;
+            while let Some(item) = lane.pop() {
+                assert_eq!(item, next);
+                next += 1;
+                worked = true;
+            }
+            (next < 2).then_some(worked)
+        });
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_refused_producer_hears_of_room() {
+    explore(depth(4), || {
+        let (producer_readable, ring) = eventfd();
+        let producer_bell = Bell::new(ring);
+        let (consumer_readable, ring) = eventfd();
+        let shared = Arc::new((producer_bell, Bell::new(ring), Lane::new(1)));
+        let producer = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let (own_bell, bell, lane) = &*shared;
+                let mut next = 0;
+                run(own_bell, &producer_readable, || {
+                    let mut worked = false;
+                    while next < 3 && lane.push(next).is_ok() {
+                        next += 1;
+                        worked = true;
+                    }
+                    if worked {
+                        bell.wake();
+                    }
+                    (next < 3).then_some(worked)
+                });
+            })
+        };
+        let (producer_bell, bell, lane) = &*shared;
+        let mut next = 0;
+        run(bell, &consumer_readable, || {
+            let mut worked = false;
+            while let Some(item) = lane.pop() {
+                assert_eq!(item, next);
+                next += 1;
+                worked = true;
+            }
+            if worked && lane.take_producer_waits() {
+                producer_bell.wake();
+            }
+            (next < 3).then_some(worked)
+        });
+        producer.join().unwrap();
+    });
+}
+
+/// Admission alone: the log's part is reduced to what concerns it, so that more is explored.
+#[test]
+fn who_waits_for_admission_hears_of_it() {
+    const COUNT: u32 = 2;
+    explore(depth(2), || {
+        let (worker_readable, worker_ring) = eventfd();
+        let (log_readable, log_ring) = eventfd();
+        let capacities = Capacities { inlet: 1, updates: 1, under_way: 1, reads: 1 };
+        let exchange =
+            Arc::new(Exchange::new(Position::START, log_ring, vec![worker_ring], capacities));
+        let log = {
+            let exchange = Arc::clone(&exchange);
+            thread::spawn(move || {
+                let port = exchange.port(0);
+                let mut committed = Position::START;
+                run(exchange.log_bell(), &log_readable, || {
+                    let finished = port.finished();
+                    let took = port.inlet.pop().is_some();
+                    if took {
+                        committed = committed.next();
+                        exchange.set_committed(committed);
+                        port.bell.wake();
+                    }
+                    exchange.admit(committed == finished);
+                    (finished.0 < u64::from(COUNT)).then_some(took)
+                });
+            })
+        };
+        let port = exchange.port(0);
+        let (mut waiting, mut submitted, mut finished) = (None, 0, Position::START);
+        run(&port.bell, &worker_readable, || {
+            let committed = exchange.committed();
+            let worked = committed > finished;
+            while submitted < COUNT {
+                match exchange.submit(0, waiting.take().unwrap_or_else(|| publish(submitted))) {
+                    Ok(()) => submitted += 1,
+                    Err(refused) => {
+                        waiting = Some(refused);
+                        break;
+                    }
+                }
+            }
+            if worked {
+                finished = committed;
+                exchange.finish(0, finished);
+            }
+            (finished.0 < u64::from(COUNT)).then_some(worked)
+        });
+        // Admission may be open: then nobody tells the log that all is finished.
+        exchange.log_bell().wake();
+        log.join().unwrap();
+    });
+}
+
+struct NoStore;
+
+impl Store for NoStore {
+    fn append(&mut self, _: &[Arc<Update>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn publish(ticket: u32) -> Publish {
+    // Hashing needs no randomness here, and randomness would disturb the exploration.
+    let topics: Box<[Topic]> = [].into();
+    let frame = FrameDraft::new(Fields { id: Some("x"), ..Fields::default() });
+    Publish { ticket: Ticket(ticket), draft: Draft { frame, topics, private: false } }
+}
+
+/// A worker that publishes `count` updates, one after the other as far as it may, and the log's
+/// thread, under the tightest limits: each update closes admission until it is finished, every
+/// queue holds one.
+fn worker_and_log(count: u32, lag: LagLimits) {
+    let (worker_readable, worker_ring) = eventfd();
+    let (log_readable, log_ring) = eventfd();
+    let capacities = Capacities { inlet: 1, updates: 1, under_way: count as usize, reads: 1 };
+    let exchange =
+        Arc::new(Exchange::new(Position::START, log_ring, vec![worker_ring], capacities));
+    let log = {
+        let exchange = Arc::clone(&exchange);
+        thread::spawn(move || {
+            let places = Places::new(IdCipher::new([0; 16]), 1, Position::START);
+            let mut sequencer = Sequencer::new(Arc::clone(&exchange), places, lag, NoStore);
+            run(exchange.log_bell(), &log_readable, || {
+                let worked = sequencer.turn();
+                let is_done = exchange.committed().0 == u64::from(count)
+                    && exchange.port(0).finished().0 == u64::from(count);
+                (!is_done).then_some(worked)
+            });
+        })
+    };
+    let port = exchange.port(0);
+    let (mut waiting, mut submitted, mut acks, mut taken) = (None, 0, 0, 0);
+    run(&port.bell, &worker_readable, || {
+        let mut worked = false;
+        let before = taken;
+        while let Some(update) = port.updates.pop() {
+            taken += 1;
+            assert_eq!(update.position.0, taken);
+            assert!(exchange.committed() >= update.position, "committed first");
+            worked = true;
+        }
+        if worked && port.updates.take_producer_waits() {
+            exchange.log_bell().wake();
+        }
+        while let Some(ack) = port.acks.pop() {
+            assert_eq!(ack.ticket, Ticket(acks));
+            acks += 1;
+            worked = true;
+        }
+        while submitted < count {
+            match exchange.submit(0, waiting.take().unwrap_or_else(|| publish(submitted))) {
+                Ok(()) => submitted += 1,
+                Err(refused) => {
+                    waiting = Some(refused);
+                    break;
+                }
+            }
+        }
+        if taken > before {
+            exchange.finish(0, Position(taken));
+        }
+        (acks < count || taken < u64::from(count)).then_some(worked)
+    });
+    // The log may sleep on what the last turn did: a producer like any other tells it.
+    exchange.log_bell().wake();
+    log.join().unwrap();
+}
+
+#[test]
+fn a_publication_that_waits_for_admission_hears_of_it() {
+    let lag = LagLimits { updates: 1, bytes: u64::MAX };
+    explore(depth(1), move || worker_and_log(2, lag));
+}
+
+#[test]
+fn a_publication_that_waits_for_room_hears_of_it() {
+    let lag = LagLimits { updates: u64::MAX, bytes: u64::MAX };
+    explore(depth(1), move || worker_and_log(2, lag));
+}
