@@ -111,7 +111,8 @@ denied.onerror = () => report(`denied ${denied.readyState}`);
 
 (async () => {
     const body = new URLSearchParams({ topic: "from the page", data: "x" });
-    const publish = authorization => fetch(hub, { method: "POST", body, headers: { authorization } });
+    const publish = authorization =>
+        fetch(hub, { method: "POST", body, headers: { authorization } });
     const answer = await publish("Bearer " + token);
     report(`published ${answer.status} ${await answer.text()}`);
     const refused = await publish("Bearer a.b.c");

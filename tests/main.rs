@@ -2,6 +2,7 @@
 //! production hub, pump and log without either. One module for each subject; `common` starts hubs
 //! and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
+mod absent;
 mod authorization;
 mod browser;
 mod cli;
@@ -25,4 +26,3 @@ mod streams;
 mod subscribe;
 mod tables;
 mod tidy;
-mod vanished;

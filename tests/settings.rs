@@ -182,7 +182,8 @@ fn a_file_configures_a_whole_hub() {
     let key = directory.file("key", &format!("{SUBSCRIBER_KEY}\n"));
     let text = format!(
         "# A hub.\nlisten 127.0.0.1:0\nissuer https://issuer.example {{\n\tpublisher {{\n\
-         \t\tjwt {{env.KEY}}\n\t}}\n\tsubscriber {{\n\t\tjwt {{file.{key}}} # from a file\n\t}}\n}}\n\
+         \t\tjwt {{env.KEY}}\n\t}}\n\tsubscriber {{\n\t\tjwt {{file.{key}}} # from a file\n\
+         \t}}\n}}\n\
          resource_identifier https://hub.example/.well-known/mercure\n\
          cors_origins \"https://a.example\" https://b.example\n\ntransport memory {{\n\tsize 2\n}}\n\
          max_matchers 2\r\n"

@@ -109,7 +109,8 @@ fn publications(options: &Options, under_way: usize) -> io::Result<()> {
     let each = cost.as_secs_f64() * 1e6 / COUNT as f64;
     let rate = COUNT as f64 / start.elapsed().as_secs_f64();
     report!(
-        "publication ({under_way:2} under way)                  {each:8.2} us CPU, {rate:7.0} a second"
+        "publication ({under_way:2} under way)                  {each:8.2} us CPU, \
+         {rate:7.0} a second"
     );
     Ok(())
 }

@@ -79,7 +79,8 @@ pub struct Fields<'a> {
 
 impl FrameDraft {
     /// Formats an event. `data` becomes one `data:` field a line, split on CR, LF and CRLF, so
-    /// that no value can forge a field (draft-08 #publication, #server-sent-events-field-injection).
+    /// that no value can forge a field (draft-08 #publication,
+    /// #server-sent-events-field-injection).
     pub fn new(fields: Fields<'_>) -> Self {
         debug_assert!(fields.id.is_none_or(is_single_line));
         debug_assert!(fields.event_type.is_none_or(is_single_line));
