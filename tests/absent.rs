@@ -86,7 +86,11 @@ fn clients_that_vanish_are_gone_within_a_minute() {
     };
     let hubs = [Driver::IoUring, Driver::Epoll].map(|driver| Clients::new(&network, driver));
     ip(&format!("-n {} link set {} down", network.namespace, network.inside)).unwrap();
-    thread::scope(|scope| hubs.map(|clients| scope.spawn(|| are_gone_within_a_minute(clients))));
+    thread::scope(|scope| {
+        for clients in &hubs {
+            scope.spawn(|| are_gone_within_a_minute(clients));
+        }
+    });
 }
 
 /// A hub, and clients that are still there.
@@ -113,8 +117,7 @@ impl Clients {
     }
 }
 
-fn are_gone_within_a_minute(clients: Clients) {
-    let Clients { hub, token, .. } = &clients;
+fn are_gone_within_a_minute(Clients { hub, token, .. }: &Clients) {
     let left = || connections(hub.pid(), hub.addr.port()) - 1;
     let begin = Instant::now();
     publish(hub.addr, token, &[("topic", "busy"), ("data", "into the void")]);

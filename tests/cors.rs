@@ -66,7 +66,8 @@ const EXPOSED: (&str, &str) =
 fn preflight(origin: &str) -> String {
     format!(
         "OPTIONS /.well-known/mercure HTTP/1.1\r\nHost: hub\r\nOrigin: {origin}\r\n\
-         Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n\r\n"
+         Access-Control-Request-Method: POST\r\n\
+         Access-Control-Request-Headers: authorization\r\n\r\n"
     )
 }
 

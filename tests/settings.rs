@@ -185,7 +185,8 @@ fn a_file_configures_a_whole_hub() {
          \t\tjwt {{env.KEY}}\n\t}}\n\tsubscriber {{\n\t\tjwt {{file.{key}}} # from a file\n\
          \t}}\n}}\n\
          resource_identifier https://hub.example/.well-known/mercure\n\
-         cors_origins \"https://a.example\" https://b.example\n\ntransport memory {{\n\tsize 2\n}}\n\
+         cors_origins \"https://a.example\" https://b.example\n\n\
+         transport memory {{\n\tsize 2\n}}\n\
          max_matchers 2\r\n"
     );
     let file = directory.file("hub.conf", &text);
