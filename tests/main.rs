@@ -2,6 +2,10 @@
 //! production hub, pump and log without either. One module for each subject; `common` starts hubs
 //! and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
+// Files of the crate that the model includes find it where they expect it.
+use petasos::protocol;
+
+mod absent;
 mod authorization;
 mod browser;
 mod cli;
@@ -26,4 +30,3 @@ mod streams;
 mod subscribe;
 mod tables;
 mod tidy;
-mod vanished;

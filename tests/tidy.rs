@@ -313,7 +313,7 @@ fn nothing_is_left_over(source: &Source) -> Findings {
 
 fn files_say_what_they_are_about(source: &Source) -> Findings {
     let first = source.text.lines().next().unwrap_or_default();
-    let has_head = first.starts_with("//! ");
+    let has_head = first.starts_with("//! ") || first.starts_with("#![doc = include_str!(");
     let missing = source.is_rust() && !has_head;
     missing
         .then(|| (1, "begin with `//!` and the file's one subject".to_owned()))
