@@ -253,7 +253,8 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
         }
     }
     let valid = |action: &str| sign(&claims(action, &["*"]), key(action));
-    let changes: [(&str, fn(String) -> String); 7] = [
+    type Change = fn(String) -> String;
+    let changes: [(&str, Change); 7] = [
         ("no signature", |token| token[..=token.rfind('.').unwrap()].to_owned()),
         ("half a signature", |token| token[..token.len() - 20].to_owned()),
         ("a signature with more behind", |token| token + "AAAA"),

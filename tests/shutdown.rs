@@ -48,8 +48,12 @@ fn everybody_is_sent_away_properly(driver: Driver, signal: i32) {
     // Of each publisher the update that is under way; of each update, when it was answered.
     let mut under_way = [None; PUBLISHERS];
     let mut answered: Vec<Option<Instant>> = Vec::new();
-    (0..PUBLISHERS).for_each(|_| drop(swarm.open(hub.addr, b"", Opening::default())));
-    (0..STREAMS).for_each(|_| drop(swarm.open(hub.addr, SUBSCRIBE, Opening::default())));
+    for _ in 0..PUBLISHERS {
+        swarm.open(hub.addr, b"", Opening::default());
+    }
+    for _ in 0..STREAMS {
+        swarm.open(hub.addr, SUBSCRIBE, Opening::default());
+    }
     let mut got: Vec<Vec<usize>> = vec![vec![]; STREAMS];
     let mut ended: Vec<Option<(Instant, bool)>> = vec![None; STREAMS];
     let (mut heads, mut signalled) = (0, None);
@@ -167,7 +171,9 @@ fn stalled_subscribers_do_not_hold_up_the_end(driver: Driver) {
         .start();
     let mut swarm = Swarm::new();
     let small = Opening { receive_buffer: Some(2048), stalled: true };
-    (0..20).for_each(|_| drop(swarm.open(hub.addr, SUBSCRIBE, small)));
+    for _ in 0..20 {
+        swarm.open(hub.addr, SUBSCRIBE, small);
+    }
     thread::sleep(Duration::from_millis(200));
     let token = tokens::publisher(&["*"]);
     let data = "x".repeat(500_000);
@@ -194,7 +200,9 @@ fn replaying_subscribers_do_not_hold_up_the_end(driver: Driver) {
     let small = Opening { receive_buffer: Some(2048), stalled: true };
     let resume = b"GET /.well-known/mercure?match=a&last_event_id=earliest HTTP/1.1\r\n\
                    Host: hub\r\n\r\n";
-    (0..20).for_each(|_| drop(swarm.open(hub.addr, resume, small)));
+    for _ in 0..20 {
+        swarm.open(hub.addr, resume, small);
+    }
     thread::sleep(Duration::from_millis(300));
     let begin = Instant::now();
     hub.signal(libc::SIGTERM);

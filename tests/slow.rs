@@ -337,7 +337,9 @@ fn publishers_are_sent_away_while_a_worker_lags_and_nothing_is_published_twice(d
             None
         })
         .collect();
-    (0..STREAMS).for_each(|_| drop(swarm.open(hub.addr, SUBSCRIBE, Opening::default())));
+    for _ in 0..STREAMS {
+        swarm.open(hub.addr, SUBSCRIBE, Opening::default());
+    }
     let mut got: Vec<Vec<usize>> = vec![vec![]; STREAMS];
     let (mut heads, mut answered, mut sent_away) = (0, 0, 0);
     let mut again = Vec::new();

@@ -46,7 +46,9 @@ fn every_worker_wakes_every_other_while_sockets_come_and_go(driver: Driver) {
         (0..PUBLISHERS).map(|_| swarm.open(hub.addr, b"", Opening::default())).collect();
     let subscribe = b"GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: hub\r\n\r\n";
     let first = PUBLISHERS;
-    (0..STREAMS).for_each(|_| drop(swarm.open(hub.addr, subscribe, Opening::default())));
+    for _ in 0..STREAMS {
+        swarm.open(hub.addr, subscribe, Opening::default());
+    }
     let mut churned: Vec<(usize, usize)> = Vec::new();
     let (mut heads, mut got) = (0, vec![0; STREAMS]);
     let mut churned_got: HashMap<usize, Option<usize>> = HashMap::new();

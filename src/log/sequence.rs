@@ -189,7 +189,7 @@ mod tests {
         let mut got = [vec![], vec![]];
         for round in 0..100 {
             publish(&mut sequence);
-            for worker in 0..2 {
+            for (worker, got) in got.iter_mut().enumerate() {
                 // Worker 0 always has room for two, worker 1 for one in every other round.
                 let mut room = if worker == 0 { 2 } else { round % 2 };
                 sequence.hand_over(worker, |update| {
@@ -197,7 +197,7 @@ mod tests {
                         return Err(update);
                     }
                     room -= 1;
-                    got[worker].push(update.position.0);
+                    got.push(update.position.0);
                     Ok(())
                 });
             }

@@ -185,14 +185,6 @@ impl Oracle {
         (position + 1..=through.min(self.end())).find(|&at| self.selects(wanted, at))
     }
 
-    /// Bytes of events after `position`, up to `through`, that are for the subscriber.
-    pub(crate) fn bytes_for(&self, wanted: &Wanted, position: u64, through: u64) -> usize {
-        (position + 1..=through.min(self.end()))
-            .filter(|&at| self.selects(wanted, at))
-            .map(|at| self.committed[at as usize - 1].event.len())
-            .sum()
-    }
-
     /// All starts that explain `header`, for a look-up that was made after `appends` appends or
     /// more, up to now.
     pub(crate) fn starts(&self, since: &Since, appends: usize, header: &str) -> Vec<u64> {
