@@ -89,6 +89,8 @@ pub struct Limits {
     pub slice: usize,
     /// Frames in one vectored write, at most.
     pub frames: usize,
+    /// Timers that are looked at in one turn, at most.
+    pub timers: usize,
     /// Updates that are kept after everybody got them, at most: in these, replaying subscribers
     /// meet the live stream.
     pub recent_updates: usize,
@@ -108,6 +110,7 @@ impl Default for Limits {
             batch: 256,
             slice: 64,
             frames: 256,
+            timers: 1024,
             recent_updates: 1024,
             recent_bytes: 1 << 20,
             recent_piece: 64 << 10,

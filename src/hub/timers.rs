@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use super::{Hub, Key, Moment, Reason, outbox::Outbox, slab::NONE, wheel::TICK};
 
-/// Timers that are looked at in one turn, at most.
-const TIMERS_MAX: usize = 1024;
-
 impl Hub {
     /// Looks at timers that are due: deadlines, stalled peers, heartbeats. Returns whether there
     /// are more of them.
     pub fn expire(&mut self, now: Moment) -> bool {
-        for _ in 0..TIMERS_MAX {
+        for _ in 0..self.limits.timers {
             let Some(index) = self.wheel.pop_due(&mut self.subscribers, now) else { return false };
             self.timer(index, now);
         }

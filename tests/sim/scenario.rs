@@ -82,6 +82,7 @@ impl Scenario {
             outbox_budget: rng.pick(&[600, 2_000, 1_000_000, 1_000_000]),
             batch: rng.pick(&[1, 2, 3, 4, 64]),
             slice: rng.pick(&[1, 1, 2, 3, 16]),
+            timers: rng.pick(&[1, 1, 2, 1024]),
             frames: rng.pick(&[1, 2, 3, 64]),
             recent_updates: rng.pick(&[1, 2, 3, 5, 64]),
             recent_bytes: rng.pick(&[300, 1_000, 100_000]),
