@@ -126,3 +126,69 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use crate::{
+        hub::{
+            Limits, Reason,
+            fixture::{Fixture, interest},
+        },
+        protocol::update::Position,
+    };
+
+    #[test]
+    fn the_rest_of_a_head_comes_first() {
+        let mut f = Fixture::new(Limits::default());
+        let mut joiner = Fixture::joiner(1, interest(&["a"], &[]));
+        joiner.unsent = Bytes::from_static(b":\n");
+        let key = f.hub.join(joiner, Position::START, f.now);
+        f.take("a");
+        f.run();
+        assert_eq!(f.bytes(1), b"", "the head was refused");
+        f.hub.writable(key);
+        f.run();
+        assert_eq!(f.bytes(1), b":\nid: i\ndata: 1\n\n");
+    }
+
+    #[test]
+    fn who_takes_nothing_is_cut_at_the_buffers_end() {
+        // A frame is 15 bytes.
+        let mut f = Fixture::new(Limits { subscriber_buffer: 30, ..Limits::default() });
+        f.join(1, &["a"], &[]);
+        f.room.insert(1, 0);
+        for _ in 0..2 {
+            f.take("a");
+            f.run();
+        }
+        assert_eq!(f.ended.len(), 0);
+        f.take("a");
+        f.run();
+        assert_eq!(f.ended.iter().map(|e| e.reason).collect::<Vec<_>>(), [Reason::Slow]);
+        assert!(!f.ended[0].is_whole);
+        assert_eq!((f.hub.census().waiting_bytes, f.hub.len()), (0, 0));
+    }
+
+    #[test]
+    fn over_the_budget_those_furthest_behind_are_cut_first() {
+        let mut f = Fixture::new(Limits { outbox_budget: 15 * 8, ..Limits::default() });
+        // Number 3 blocks first, then 2, then 1; 0 takes everything.
+        for carrier in 0..4 {
+            f.join(carrier, &["a"], &[]);
+        }
+        for blocked in [3, 2, 1] {
+            f.room.insert(blocked, 0);
+            f.take("a");
+            f.run();
+        }
+        assert_eq!(f.hub.census().waiting_bytes, 15 * 6);
+        f.take("a");
+        f.run();
+        let cut: Vec<i32> = f.ended.iter().map(|ended| ended.carrier.0).collect();
+        assert_eq!(cut, [3], "nine frames exceed the budget of eight, five are within it");
+        assert_eq!(f.hub.census().waiting_bytes, 15 * 5);
+        assert_eq!(f.got(0), [1, 2, 3, 4]);
+    }
+}
