@@ -131,57 +131,81 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
+
     use crate::{
-        hub::{Batch, Carrier, Joiner, Limits},
-        protocol::{
-            frame::{Fields, Form, FrameDraft},
-            id::GENERATED_ID_LEN,
-            matcher::{Interest, Matcher, MatcherSet},
-            topic::{Topic, TopicHasher},
-            update::Draft,
+        hub::{
+            Limits, Reason,
+            fixture::{Fixture, interest},
         },
+        protocol::update::Position,
     };
 
-    const NOW: Moment = Moment(1);
-
-    fn update(position: u64, hasher: &TopicHasher) -> Arc<Update> {
-        let data = position.to_string();
-        let frame = FrameDraft::new(Fields { data: &data, ..Fields::default() });
-        let draft = Draft { frame, topics: [Topic::new("t", hasher)].into(), private: false };
-        Arc::new(draft.place(Position(position), &[b'i'; GENERATED_ID_LEN]))
+    #[test]
+    fn the_rest_of_a_head_comes_first() {
+        let mut f = Fixture::new(Limits::default());
+        let mut joiner = Fixture::joiner(1, interest(&["a"], &[]));
+        joiner.unsent = Bytes::from_static(b":\n");
+        let key = f.hub.join(joiner, Position::START, f.now);
+        f.take("a");
+        f.run();
+        assert_eq!(f.bytes(1), b"", "the head was refused");
+        f.hub.writable(key);
+        f.run();
+        assert_eq!(f.bytes(1), b":\nid: i\ndata: 1\n\n");
     }
 
     /// A walk may come to a subscriber whose outbox is in the batch already.
     #[test]
     fn an_outbox_is_in_a_batch_once() {
-        let hasher = TopicHasher::new();
-        let mut hub = Hub::new(Limits::default(), hasher.clone(), Position::START, NOW);
-        let matchers = Arc::new(MatcherSet::new(vec![Matcher::Exact("t".into())]));
-        let joiner = Joiner {
-            carrier: Carrier(1),
-            form: Form::Bare,
-            interest: Interest { matchers, grants: Arc::default() },
-            deadline: Moment::NEVER,
-            unsent: Bytes::from_static(b"head"),
-        };
-        let key = hub.join(joiner, Position::START, NOW);
-        hub.take(update(1, &hasher));
-        let mut batch = Batch::default();
-        hub.next_batch(NOW, &mut batch);
-        assert!(batch.is_empty(), "it goes behind the head");
-        hub.writable(key);
-        hub.take(update(2, &hasher));
-        let mut sent = Vec::new();
-        while hub.has_work() {
-            hub.next_batch(NOW, &mut batch);
-            assert!(batch.sends().len() <= 1);
-            for send in batch.sends() {
-                hub.slices(&batch, send).for_each(|slice| sent.extend_from_slice(slice));
-                hub.sent(&batch, send, Outcome::Whole, NOW);
-            }
+        let mut f = Fixture::new(Limits::default());
+        let mut joiner = Fixture::joiner(1, interest(&["a"], &[]));
+        joiner.unsent = Bytes::from_static(b":\n");
+        let key = f.hub.join(joiner, Position::START, f.now);
+        f.take("a");
+        f.run();
+        f.hub.writable(key);
+        f.take("a");
+        f.run();
+        assert_eq!(f.bytes(1), b":\nid: i\ndata: 1\n\nid: i\ndata: 2\n\n");
+    }
+
+    #[test]
+    fn who_takes_nothing_is_cut_at_the_buffers_end() {
+        // A frame is 15 bytes.
+        let mut f = Fixture::new(Limits { subscriber_buffer: 30, ..Limits::default() });
+        f.join(1, &["a"], &[]);
+        f.room.insert(1, 0);
+        for _ in 0..2 {
+            f.take("a");
+            f.run();
         }
-        let sent = String::from_utf8(sent).unwrap();
-        assert!(sent.starts_with("head") && sent.matches("data: ").count() == 2, "{sent}");
+        assert_eq!(f.ended.len(), 0);
+        f.take("a");
+        f.run();
+        assert_eq!(f.ended.iter().map(|e| e.reason).collect::<Vec<_>>(), [Reason::Slow]);
+        assert!(!f.ended[0].is_whole);
+        assert_eq!((f.hub.census().waiting_bytes, f.hub.len()), (0, 0));
+    }
+
+    #[test]
+    fn over_the_budget_those_furthest_behind_are_cut_first() {
+        let mut f = Fixture::new(Limits { outbox_budget: 15 * 8, ..Limits::default() });
+        // Number 3 blocks first, then 2, then 1; 0 takes everything.
+        for carrier in 0..4 {
+            f.join(carrier, &["a"], &[]);
+        }
+        for blocked in [3, 2, 1] {
+            f.room.insert(blocked, 0);
+            f.take("a");
+            f.run();
+        }
+        assert_eq!(f.hub.census().waiting_bytes, 15 * 6);
+        f.take("a");
+        f.run();
+        let cut: Vec<i32> = f.ended.iter().map(|ended| ended.carrier.0).collect();
+        assert_eq!(cut, [3], "nine frames exceed the budget of eight, five are within it");
+        assert_eq!(f.hub.census().waiting_bytes, 15 * 5);
+        assert_eq!(f.got(0), [1, 2, 3, 4]);
     }
 }

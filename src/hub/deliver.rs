@@ -332,3 +332,211 @@ fn heartbeat_bytes(form: Form) -> &'static [u8] {
         Form::Bare => HEARTBEAT,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::hub::{Limits, fixture::Fixture};
+
+    fn slices_of(slice: usize) -> Limits {
+        Limits { slice, batch: slice, ..Limits::default() }
+    }
+
+    #[test]
+    fn what_waits_for_a_subscriber_is_one_send() {
+        let mut f = Fixture::new(Limits::default());
+        f.join(1, &["a"], &[]);
+        f.join(2, &["a", "b"], &[]);
+        for topic in ["a", "b", "a", "c"] {
+            f.take(topic);
+        }
+        assert_eq!(f.batch(), [1, 2]);
+        assert_eq!((f.got(1), f.got(2)), (vec![1, 3], vec![1, 2, 3]));
+        assert!(!f.hub.has_work());
+        assert_eq!(f.hub.finished().0, 4);
+    }
+
+    #[test]
+    fn slices_of_walks_interleave_and_every_order_is_kept() {
+        for slice in 1..=4 {
+            let mut f = Fixture::new(slices_of(slice));
+            for carrier in 0..10 {
+                f.join(carrier, &["a"], &[]);
+            }
+            f.join(10, &["b"], &[]);
+            f.join(11, &["a", "b"], &[]);
+            f.join(12, &["*"], &[]);
+            f.take("a");
+            f.batch();
+            // While the walk of `a` is on its way, a small topic does not wait for it.
+            f.take("b");
+            f.take("a");
+            let mut batches = 0;
+            while f.got(10).is_empty() {
+                f.batch();
+                batches += 1;
+            }
+            assert!(batches <= 3, "slices of {slice}: {batches}");
+            f.run();
+            for carrier in 0..10 {
+                assert_eq!(f.got(carrier), [1, 3], "slices of {slice}, {carrier}");
+            }
+            assert_eq!((f.got(10), f.got(11), f.got(12)), (vec![2], vec![1, 2, 3], vec![1, 2, 3]));
+            assert_eq!(f.hub.finished().0, 3);
+        }
+    }
+
+    #[test]
+    fn an_update_of_several_topics_is_sent_once() {
+        let mut f = Fixture::new(Limits::default());
+        f.join(1, &["a", "b", "*"], &[]);
+        f.join(2, &["b"], &[]);
+        let update = f.update(&["a", "b", "a"], false);
+        f.hub.take(update);
+        f.run();
+        assert_eq!((f.got(1), f.got(2)), (vec![1], vec![1]));
+    }
+
+    #[test]
+    fn private_updates_need_a_grant_that_covers_one_of_the_topics() {
+        let mut f = Fixture::new(Limits::default());
+        // All of them share runs of frames where they may.
+        let grants: [&[&str]; 5] = [&[], &["a"], &["alternate"], &["other"], &["*"]];
+        for (carrier, grants) in (0..).zip(grants) {
+            f.join(carrier, &["a"], grants);
+        }
+        for private in [false, true, false] {
+            let update = f.update(&["a", "alternate"], private);
+            f.hub.take(update);
+        }
+        f.run();
+        let all = vec![1, 2, 3];
+        let public = vec![1, 3];
+        let expected = [public.clone(), all.clone(), all.clone(), public, all];
+        for (carrier, expected) in (0..).zip(expected) {
+            assert_eq!(f.got(carrier), expected, "{carrier}");
+        }
+    }
+
+    #[test]
+    fn more_than_one_write_holds_comes_in_several_laps_and_cuts_nobody() {
+        let limits =
+            Limits { frames: 3, subscriber_buffer: 40, outbox_budget: 100, ..Limits::default() };
+        let mut f = Fixture::new(limits);
+        for carrier in 0..5 {
+            f.join(carrier, &["a"], &[]);
+        }
+        f.join(5, &["a", "b"], &[]);
+        let topics = ["a", "a", "b", "a", "a", "a", "b", "a", "a", "a"];
+        topics.iter().for_each(|topic| f.take(topic));
+        let sent = f.batch();
+        assert_eq!(sent, [0, 1, 2, 3, 4, 5], "nobody is in a batch twice");
+        assert_eq!(f.got(0), [1, 2, 4]);
+        assert!(f.hub.finished().0 < 5, "what was left for the next lap is not finished");
+        f.take("a");
+        f.run();
+        for carrier in 0..5 {
+            assert_eq!(f.got(carrier), [1, 2, 4, 5, 6, 8, 9, 10, 11]);
+        }
+        assert_eq!(f.got(5), (1..=11).collect::<Vec<_>>());
+        assert_eq!((f.ended.len(), f.hub.finished().0), (0, 11));
+    }
+
+    #[test]
+    fn leavers_and_joiners_in_the_middle_of_a_walk_harm_nobody() {
+        for slice in 1..=5 {
+            let mut f = Fixture::new(slices_of(slice));
+            let keys: Vec<_> = (0..200).map(|carrier| f.join(carrier, &["a"], &[])).collect();
+            f.take("a");
+            f.batch();
+            // Enough leave for a compaction, those that were visited among them.
+            for &key in &keys[..150] {
+                f.hub.leave(key);
+            }
+            for carrier in 200..210 {
+                f.join(carrier, &["a"], &[]);
+            }
+            f.take("a");
+            f.run();
+            for carrier in 150..200 {
+                assert_eq!(f.got(carrier), [1, 2], "slices of {slice}");
+            }
+            for carrier in 200..210 {
+                assert_eq!(f.got(carrier), [2], "joined after the first");
+            }
+            assert_eq!(f.hub.census().members, 60, "compacted after the walk");
+        }
+    }
+
+    #[test]
+    fn a_deadline_in_the_middle_of_a_walk_ends_the_stream_instead() {
+        use crate::hub::{Moment, Reason};
+        let mut f = Fixture::new(slices_of(1));
+        for (carrier, deadline) in [(0, 5_000), (1, 1_010), (2, 5_000)] {
+            let mut joiner = Fixture::joiner(carrier, crate::hub::fixture::interest(&["a"], &[]));
+            joiner.deadline = Moment(deadline);
+            f.hub.join(joiner, crate::protocol::update::Position(0), f.now);
+        }
+        f.take("a");
+        f.batch();
+        f.now.0 = 1_010;
+        f.run();
+        assert_eq!((f.got(0), f.got(1), f.got(2)), (vec![1], vec![], vec![1]));
+        assert_eq!(f.ended.iter().map(|e| e.reason).collect::<Vec<_>>(), [Reason::Deadline]);
+    }
+
+    #[test]
+    fn a_short_send_leaves_the_rest_to_the_outbox() {
+        for room in 0..30 {
+            let mut f = Fixture::new(Limits { frames: 2, ..Limits::default() });
+            let key = f.join(1, &["a"], &[]);
+            f.room.insert(1, room);
+            f.take("a");
+            f.take("a");
+            f.run();
+            f.take("a");
+            f.run();
+            let before = f.bytes(1).len();
+            assert!(before <= room);
+            f.room.clear();
+            f.run();
+            if before == room {
+                assert_eq!(f.bytes(1).len(), before, "not offered again before it is writable");
+            }
+            f.hub.writable(key);
+            f.take("a");
+            f.run();
+            assert_eq!(f.got(1), [1, 2, 3, 4], "room for {room}");
+            assert_eq!((f.hub.census().outboxes, f.hub.census().waiting_bytes), (0, 0));
+        }
+    }
+
+    #[test]
+    fn an_outbox_that_grows_while_it_is_in_a_batch_is_in_it_once() {
+        let mut f = Fixture::new(Limits::default());
+        let key = f.join(1, &["a"], &[]);
+        f.room.insert(1, 10);
+        f.take("a");
+        f.run();
+        f.room.clear();
+        f.hub.writable(key);
+        f.hub.writable(key);
+        f.take("a");
+        assert_eq!(f.batch(), [1]);
+        assert_eq!(f.got(1), [1, 2]);
+    }
+
+    #[test]
+    fn frames_are_shared() {
+        let mut f = Fixture::new(Limits::default());
+        for carrier in 0..100 {
+            f.join(carrier, &["a"], &[]);
+            f.room.insert(carrier, 0);
+        }
+        let update = f.update(&["a"], false);
+        f.hub.take(Arc::clone(&update));
+        f.run();
+        assert_eq!(Arc::strong_count(&update), 102, "an outbox holds no copy");
+    }
+}

@@ -97,3 +97,60 @@ impl Grants {
         checked.allowed & bit != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::fixture::{Fixture, interest};
+
+    #[test]
+    fn equal_sets_are_one_while_somebody_holds_them() {
+        let mut grants = Grants::new(TopicHasher::new());
+        let set = |texts: &[&str]| interest(texts, &[]).matchers;
+        assert_eq!(grants.intern(&set(&[])), NONE);
+        let a = grants.intern(&set(&["a", "b"]));
+        assert_eq!(grants.intern(&set(&["b", "a"])), a);
+        let other = grants.intern(&set(&["a"]));
+        assert_ne!(other, a);
+        grants.release(a);
+        assert_eq!(grants.intern(&set(&["a", "b"])), a);
+        for id in [a, a, other, NONE] {
+            grants.release(id);
+        }
+        assert_eq!(grants.len(), 0);
+    }
+
+    #[test]
+    fn verdicts_are_those_of_the_update_in_question() {
+        // Whatever the order of the questions, and whether they were asked before.
+        let mut f = Fixture::new(crate::hub::Limits::default());
+        let topics = ["a", "b"];
+        let updates: Vec<_> = (0..300).map(|i| f.update(&[topics[i % 7 % 2]], true)).collect();
+        let mut grants = Grants::new(TopicHasher::new());
+        let a = grants.intern(&interest(&["a"], &[]).matchers);
+        let all = grants.intern(&interest(&["*"], &[]).matchers);
+        let mut random = 1_usize;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let around = [0, 63, 64, 65, 200][(random >> 40) % 5];
+            let i = (around + (random >> 33) % 80).min(299);
+            let expected = topics[i % 7 % 2] == "a";
+            assert_eq!(grants.may_read(a, i as u64, &updates[i]), expected, "{i}");
+            assert!(grants.may_read(all, i as u64, &updates[i]));
+            assert!(!grants.may_read(NONE, i as u64, &updates[i]));
+        }
+    }
+
+    #[test]
+    fn a_set_with_the_number_of_another_one_knows_nothing() {
+        let mut f = Fixture::new(crate::hub::Limits::default());
+        let update = f.update(&["a"], true);
+        let mut grants = Grants::new(TopicHasher::new());
+        let a = grants.intern(&interest(&["a"], &[]).matchers);
+        assert!(grants.may_read(a, 0, &update));
+        grants.release(a);
+        let b = grants.intern(&interest(&["b"], &[]).matchers);
+        assert_eq!(a, b, "numbers are given again");
+        assert!(!grants.may_read(b, 0, &update));
+    }
+}

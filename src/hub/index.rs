@@ -264,3 +264,126 @@ fn remove_entry(table: &mut HashTable<(u32, u32)>, hash: u32, value: u32) {
         entry.remove();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::fixture::interest;
+
+    struct Listeners {
+        index: Index,
+        hasher: TopicHasher,
+        alive: Slab<RosterSet>,
+    }
+
+    impl Listeners {
+        fn new() -> Self {
+            let hasher = TopicHasher::new();
+            Listeners { index: Index::new(hasher.clone()), hasher, alive: Slab::new() }
+        }
+
+        fn enter(&mut self, matchers: &[&str]) -> Key {
+            let set = self.index.enter(&interest(matchers, &[]).matchers);
+            let key = self.alive.insert(set);
+            self.index.add_member(set, key);
+            key
+        }
+
+        fn leave(&mut self, key: Key) {
+            let set = self.alive.remove(key.index());
+            let alive = &self.alive;
+            self.index.leave(set, |key| alive.contains(key));
+        }
+
+        /// Who is to get an update with these topics.
+        fn reached(&self, topics: &[&str]) -> Vec<Key> {
+            let topics: Vec<Topic> = topics.iter().map(|t| Topic::new(t, &self.hasher)).collect();
+            let mut found = SmallVec::new();
+            self.index.matching(&topics, &mut found);
+            let mut distinct = found.to_vec();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert_eq!(distinct.len(), found.len(), "each roster once");
+            let members = found.iter().flat_map(|&id| &self.index.roster(id).members);
+            let mut keys: Vec<Key> =
+                members.copied().filter(|&key| self.alive.contains(key)).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            keys
+        }
+    }
+
+    #[test]
+    fn topics_reach_those_whose_matchers_select_them() {
+        let mut l = Listeners::new();
+        let [a, b, ab, any, nothing, empty] =
+            [&["a"][..], &["b"], &["a", "b"], &["*"], &[], &[""]].map(|m| l.enter(m));
+        let sorted = |mut keys: Vec<Key>| {
+            keys.sort_unstable();
+            keys
+        };
+        for (topics, expected) in [
+            (&["a"][..], vec![a, ab, any]),
+            (&["b"], vec![b, ab, any]),
+            (&["a", "b", "a"], vec![a, b, ab, any]),
+            (&["c", "A", "a ", "*"], vec![any]),
+            (&[""], vec![any, empty]),
+        ] {
+            assert_eq!(l.reached(topics), sorted(expected), "{topics:?}");
+        }
+        for key in [a, b, ab, any, nothing, empty] {
+            l.leave(key);
+        }
+        assert_eq!((l.index.rosters_len(), l.index.members_len(), l.index.sets_len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn lists_of_matchers_are_shared() {
+        let mut l = Listeners::new();
+        let keys =
+            [&["a", "b"][..], &["b", "a"], &["a", "b", "b"], &["a", "c"]].map(|m| l.enter(m));
+        assert_eq!((l.index.sets_len(), l.index.rosters_len()), (2, 3));
+        l.leave(keys[0]);
+        assert_eq!(l.reached(&["b"]), [keys[1], keys[2]]);
+        l.leave(keys[3]);
+        assert_eq!((l.index.sets_len(), l.index.rosters_len()), (1, 2));
+    }
+
+    #[test]
+    fn tombstones_are_bounded_and_kept_while_a_walk_is_on_its_way() {
+        let mut l = Listeners::new();
+        let keys: Vec<Key> = (0..1_000).map(|_| l.enter(&["a"])).collect();
+        let id = l.index.find_exact("a", topic::hash("a", &l.hasher) as u32).unwrap();
+        l.index.roster_mut(id).walk = 7;
+        for &key in &keys[..900] {
+            l.leave(key);
+        }
+        assert_eq!(l.index.members_len(), 1_000);
+        assert_eq!(l.index.roster(id).members[950], keys[950], "nobody moves");
+        l.index.roster_mut(id).walk = NONE;
+        l.leave(keys[900]);
+        assert_eq!(l.index.members_len(), 99);
+        for &key in &keys[901..] {
+            l.leave(key);
+            assert!(l.index.members_len() <= 2 * l.alive.len() + 33);
+        }
+        assert_eq!(l.index.rosters_len(), 0);
+    }
+
+    #[test]
+    fn any_number_of_topics_is_found() {
+        let mut l = Listeners::new();
+        let texts: Vec<String> = (0..5_000).map(|i| format!("https://example.com/{i}")).collect();
+        let keys: Vec<Key> = texts.iter().map(|text| l.enter(&[text])).collect();
+        for (text, &key) in texts.iter().zip(&keys) {
+            assert_eq!(l.reached(&[text]), [key]);
+        }
+        for &key in keys.iter().step_by(2) {
+            l.leave(key);
+        }
+        for (i, (text, &key)) in texts.iter().zip(&keys).enumerate() {
+            let expected: &[Key] = if i % 2 == 0 { &[] } else { &[key] };
+            assert_eq!(l.reached(&[text]), expected);
+        }
+    }
+}

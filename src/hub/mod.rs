@@ -24,6 +24,8 @@ mod backlog;
 mod batch;
 mod census;
 mod deliver;
+#[cfg(test)]
+mod fixture;
 mod grants;
 mod index;
 mod moment;

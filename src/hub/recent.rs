@@ -126,3 +126,63 @@ impl Recent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{Limits, fixture::Fixture};
+
+    fn positions(recent: &Recent, after: u64) -> Option<Vec<u64>> {
+        let updates = recent.after(Position(after))?;
+        Some(updates.map(|update| update.position.0).collect())
+    }
+
+    #[test]
+    fn finished_is_what_every_walk_has_delivered() {
+        let mut f = Fixture::new(Limits::default());
+        let mut recent = Recent::new(Position::START, Window { updates: 1, bytes: 1 });
+        let sequences = [2, 1, 0, 1].map(|walks| recent.push(f.update(&["a"], false), walks));
+        assert_eq!(recent.finished(), Position(0));
+        recent.walk_ended(sequences[1]);
+        recent.walk_ended(sequences[0]);
+        assert_eq!(recent.finished(), Position(0), "one of two walks");
+        recent.walk_ended(sequences[0]);
+        assert_eq!(recent.finished(), Position(3));
+        recent.walk_ended(sequences[3]);
+        assert_eq!((recent.finished(), recent.unsettled_len()), (Position(4), 0));
+        // Trimmed when the next one comes.
+        recent.push(f.update(&["a"], false), 1);
+        assert_eq!((recent.len(), recent.finished()), (1, Position(4)));
+    }
+
+    #[test]
+    fn the_window_says_what_it_no_longer_has() {
+        let mut f = Fixture::new(Limits::default());
+        let mut recent = Recent::new(Position::START, Window { updates: 3, bytes: 1 << 20 });
+        assert_eq!(positions(&recent, 0), Some(vec![]));
+        for _ in 0..5 {
+            recent.push(f.update(&["a"], false), 0);
+        }
+        assert_eq!(positions(&recent, 1), None);
+        assert_eq!(positions(&recent, 2), Some(vec![3, 4, 5]));
+        assert_eq!(positions(&recent, 5), Some(vec![]));
+        assert_eq!(positions(&recent, 9), Some(vec![]), "a reader may be ahead");
+    }
+
+    #[test]
+    fn what_is_not_settled_is_kept_beyond_the_window() {
+        let mut f = Fixture::new(Limits::default());
+        let mut recent = Recent::new(Position::START, Window { updates: 2, bytes: 1 << 20 });
+        let first = recent.push(f.update(&["a"], false), 1);
+        for _ in 0..10 {
+            recent.push(f.update(&["a"], false), 0);
+        }
+        assert_eq!((recent.len(), recent.unsettled_len()), (11, 11));
+        assert_eq!(recent.get(first).position, Position(1));
+        recent.walk_ended(first);
+        recent.push(f.update(&["a"], false), 0);
+        assert_eq!((recent.len(), recent.unsettled_len()), (2, 0));
+        let bytes: usize = recent.after(Position(10)).unwrap().map(|u| u.footprint()).sum();
+        assert_eq!(recent.bytes(), bytes);
+    }
+}

@@ -129,3 +129,160 @@ impl Hub {
         subscriber.grants = self.grants.intern(&interest.grants);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{
+        hub::{
+            Key, Limits, Reason, WantedRead,
+            fixture::{Fixture, interest},
+        },
+        protocol::update::{Position, Update},
+    };
+
+    fn window(recent_updates: usize) -> Limits {
+        Limits { recent_updates, recent_piece: 30, ..Limits::default() }
+    }
+
+    /// A subscriber to `a` that starts at the beginning; `chunk` is its first piece.
+    fn replay(f: &mut Fixture, chunk: &[Arc<Update>], through: u64) -> Key {
+        let joiner = Fixture::joiner(1, interest(&["a"], &["a"]));
+        f.hub.join_replaying(joiner, chunk.to_vec(), Position(through), f.now)
+    }
+
+    /// Publishes ten updates, every other one to `a`. Returns them.
+    fn ten(f: &mut Fixture) -> Vec<Arc<Update>> {
+        (0..10)
+            .map(|i| {
+                let update = f.update(&[if i % 2 == 0 { "a" } else { "b" }], i == 4);
+                f.hub.take(Arc::clone(&update));
+                update
+            })
+            .collect()
+    }
+
+    #[test]
+    fn history_and_live_updates_meet_without_gap_or_repetition() {
+        // However far history reaches, and whenever the live ones come.
+        for through in 0..=10 {
+            for live_before in [false, true] {
+                let mut f = Fixture::new(window(64));
+                let updates = ten(&mut f);
+                let chunk: Vec<_> = updates[..through]
+                    .iter()
+                    .filter(|update| update.topics[0].text() == "a")
+                    .cloned()
+                    .collect();
+                replay(&mut f, &chunk, through as u64);
+                if live_before {
+                    f.take("a");
+                }
+                f.run();
+                if !live_before {
+                    f.take("a");
+                }
+                f.take("b");
+                f.take("a");
+                f.run();
+                assert_eq!(f.got(1), [1, 3, 5, 7, 9, 11, 13], "{through} {live_before}");
+                assert!(f.hub.next_read().is_none());
+                assert_eq!(f.hub.census().replays, 0, "it is live");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_may_be_ahead_of_the_worker() {
+        let mut f = Fixture::new(window(64));
+        let ahead = f.update(&["a"], false);
+        replay(&mut f, &[Arc::clone(&ahead)], 1);
+        f.run();
+        f.hub.take(ahead);
+        f.take("a");
+        f.run();
+        assert_eq!(f.got(1), [1, 2]);
+    }
+
+    #[test]
+    fn what_the_worker_does_not_keep_is_read() {
+        let mut f = Fixture::new(window(2));
+        let updates = ten(&mut f);
+        f.run();
+        let key = replay(&mut f, &[], 0);
+        let WantedRead { key: wanted, after, .. } = f.hub.next_read().expect("too far back");
+        assert_eq!((wanted, after), (key, Position(0)));
+        assert!(f.hub.next_read().is_none(), "one read at a time");
+        f.hub.chunk(key, vec![Arc::clone(&updates[0])], Position(2));
+        assert!(f.hub.next_read().is_none(), "not before it took what it was given");
+        f.run();
+        let WantedRead { after, .. } = f.hub.next_read().expect("still too far back");
+        assert_eq!(after, Position(2));
+        let rest = [2, 4, 6].map(|i| Arc::clone(&updates[i]));
+        f.hub.chunk(key, rest.to_vec(), Position(8));
+        f.run();
+        assert!(f.hub.next_read().is_none());
+        assert_eq!(f.got(1), [1, 3, 5, 7, 9]);
+    }
+
+    #[test]
+    fn who_does_not_read_is_not_fed() {
+        let mut f = Fixture::new(window(2));
+        let updates = ten(&mut f);
+        f.run();
+        f.room.insert(1, 4);
+        let key = replay(&mut f, &updates[..1], 1);
+        f.run();
+        assert!(f.hub.next_read().is_none());
+        f.room.clear();
+        f.hub.writable(key);
+        f.run();
+        assert!(f.hub.next_read().is_some());
+    }
+
+    #[test]
+    fn reads_wait_while_too_much_waits_for_others() {
+        let limits = Limits { outbox_budget: 60, ..window(1) };
+        let mut f = Fixture::new(limits);
+        let blocked = f.join(2, &["a"], &[]);
+        f.room.insert(2, 0);
+        for _ in 0..3 {
+            f.take("a");
+            f.run();
+        }
+        replay(&mut f, &[], 0);
+        assert!(f.hub.next_read().is_none(), "45 bytes wait, of 60");
+        f.hub.writable(blocked);
+        f.room.clear();
+        f.run();
+        assert!(f.hub.next_read().is_some());
+    }
+
+    #[test]
+    fn an_overtaken_cursor_is_cut() {
+        let mut f = Fixture::new(window(2));
+        ten(&mut f);
+        f.run();
+        let key = replay(&mut f, &[], 0);
+        assert!(f.hub.next_read().is_some());
+        f.hub.overtaken(key);
+        f.run();
+        assert_eq!(f.ended.iter().map(|e| e.reason).collect::<Vec<_>>(), [Reason::Overtaken]);
+        f.hub.chunk(key, vec![], Position(3));
+        assert_eq!((f.hub.len(), f.hub.census().replays), (0, 0));
+    }
+
+    #[test]
+    fn private_updates_of_the_window_need_grants_too() {
+        let mut f = Fixture::new(window(64));
+        ten(&mut f);
+        let joiner = Fixture::joiner(1, interest(&["a"], &["other"]));
+        f.hub.join_replaying(joiner, vec![], Position(0), f.now);
+        let update = f.update(&["a"], true);
+        f.hub.take(update);
+        f.take("a");
+        f.run();
+        assert_eq!(f.got(1), [1, 3, 7, 9, 12]);
+    }
+}

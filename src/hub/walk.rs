@@ -105,3 +105,38 @@ impl Walks {
         self.table.remove(walk);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end_lap(walks: &mut Walks, walk: u32) -> (Vec<u64>, bool) {
+        let mut settled = Vec::new();
+        let again = walks.end_lap(walk, |sequence| settled.push(sequence));
+        (settled, again)
+    }
+
+    #[test]
+    fn a_lap_settles_what_was_there_when_it_began() {
+        let mut walks = Walks::new();
+        let walk = walks.start(0, 5);
+        walks.get_mut(walk).pending.extend([6, 9]);
+        assert_eq!(end_lap(&mut walks, walk), (vec![5], true));
+        walks.get_mut(walk).pending.push_back(12);
+        assert_eq!(end_lap(&mut walks, walk), (vec![6, 9], true));
+        assert_eq!(end_lap(&mut walks, walk), (vec![12], false));
+    }
+
+    #[test]
+    fn a_lap_keeps_what_some_member_was_not_given() {
+        let mut walks = Walks::new();
+        let walk = walks.start(0, 1);
+        walks.get_mut(walk).pending.extend([2, 4, 6]);
+        assert_eq!(end_lap(&mut walks, walk), (vec![1], true));
+        walks.get_mut(walk).leave(6);
+        // Of another roster of that member, between two of this one.
+        walks.get_mut(walk).leave(3);
+        assert_eq!(end_lap(&mut walks, walk), (vec![2], true));
+        assert_eq!(end_lap(&mut walks, walk), (vec![4, 6], false));
+    }
+}
