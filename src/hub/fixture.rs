@@ -123,18 +123,24 @@ impl Fixture {
 
     /// The positions that a subscriber received, as far as they are whole.
     pub(super) fn got(&self, carrier: i32) -> Vec<u64> {
-        let text = std::str::from_utf8(self.bytes(carrier)).unwrap();
+        let text = std::str::from_utf8(self.bytes(carrier)).expect("the fixture knows it");
         let events = text.replace(":\n", "");
         let whole = events.rfind("\n\n").map_or(0, |end| end + 2);
         events[..whole]
             .split_terminator("\n\n")
-            .map(|event| event.strip_prefix("id: i\ndata: ").unwrap().parse().unwrap())
+            .map(|event| {
+                event
+                    .strip_prefix("id: i\ndata: ")
+                    .expect("the fixture knows it")
+                    .parse()
+                    .expect("the fixture knows it")
+            })
             .collect()
     }
 
     /// Heartbeats that a subscriber received.
     pub(super) fn heartbeats(&self, carrier: i32) -> usize {
-        let text = std::str::from_utf8(self.bytes(carrier)).unwrap();
+        let text = std::str::from_utf8(self.bytes(carrier)).expect("the fixture knows it");
         text.split('\n').filter(|line| *line == ":").count()
     }
 }
