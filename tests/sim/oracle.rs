@@ -120,6 +120,12 @@ impl Oracle {
         self.committed[position as usize..].iter().map(|c| c.footprint as u64).sum()
     }
 
+    /// Bytes of the longest committed update, as a chunk.
+    pub(crate) fn longest_frame(&self) -> usize {
+        const CHUNK_OVERHEAD: usize = "fff\r\n\r\n".len();
+        self.committed.iter().map(|c| c.event.len() + CHUNK_OVERHEAD).max().unwrap_or(0)
+    }
+
     /// The store says that these are committed.
     pub(crate) fn append(&mut self, updates: &[Arc<Update>]) {
         for update in updates {

@@ -83,7 +83,7 @@ impl Scenario {
             batch: rng.pick(&[1, 2, 3, 4, 64]),
             slice: rng.pick(&[1, 1, 2, 3, 16]),
             frames: rng.pick(&[1, 2, 3, 64]),
-            timers: 1024,
+            timers: rng.pick(&[1, 1, 2, 1024]),
             recent_updates: rng.pick(&[1, 2, 3, 5, 64]),
             recent_bytes: rng.pick(&[300, 1_000, 100_000]),
             recent_piece: rng.pick(&[1, 150, 500, 65_536]),
