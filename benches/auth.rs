@@ -1,5 +1,7 @@
 //! What a request costs before anything is sent: its token and its form.
 
+mod common;
+
 use std::{convert::Infallible, hash::RandomState, hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};

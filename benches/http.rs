@@ -1,5 +1,7 @@
 //! What HTTP costs a publication and a new subscriber.
 
+mod common;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

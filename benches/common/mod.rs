@@ -1,0 +1,36 @@
+//! What benchmarks share: the memory of the binary, and publications.
+
+// Each benchmark is a program of its own, and uses what it needs of this.
+#![allow(dead_code)]
+
+use petasos::protocol::{
+    frame::{Fields, FrameDraft},
+    topic::{Topic, TopicHasher},
+    update::Draft,
+};
+
+/// The one of the binary: much of what is measured is small blocks that come and go.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Does without huge pages, as the binary does: with many subscribers that costs time.
+pub(crate) fn refuse_huge_pages() {
+    // SAFETY: a plain system call. Kernels without huge pages refuse it, which is as good.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
+/// A small JSON document, as applications send them.
+pub(crate) const SMALL: &str = "{\"@id\":\"https://example.com/books/1\",\
+                         \"availability\":\"https://schema.org/InStock\"}";
+
+/// The name of a topic among many.
+pub(crate) fn topic(number: u32) -> String {
+    format!("https://example.com/users/{number}/messages")
+}
+
+/// A publication of [`SMALL`].
+pub(crate) fn draft(topic: &str, private: bool, hasher: &TopicHasher) -> Draft {
+    let topics = [Topic::new(topic, hasher)].into();
+    let frame = FrameDraft::new(Fields { data: SMALL, ..Fields::default() });
+    Draft { frame, topics, private }
+}

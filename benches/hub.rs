@@ -1,0 +1,249 @@
+//! What a worker's hub costs, without the kernel: finding who listens, fan-out, coming and going.
+
+mod common;
+
+use std::{
+    cell::LazyCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use criterion::{
+    BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
+use petasos::{
+    hub::{Batch, Carrier, Hub, Joiner, Key, Limits, Moment, Outcome},
+    log::sequence::Places,
+    protocol::{
+        frame::Form,
+        id::IdCipher,
+        matcher::{Interest, Matcher, MatcherSet},
+        topic::TopicHasher,
+        update::{Position, Update},
+    },
+};
+
+const NEWS: &str = "https://example.com/news";
+const NOW: Moment = Moment(1_000);
+
+/// Updates that are made at once, before what is measured, so that little memory is used for them.
+const AHEAD: BatchSize = BatchSize::NumIterations(256);
+
+/// A hub whose peers take everything, and the order of its updates.
+struct Worker {
+    hub: Hub,
+    order: Order,
+    batch: Batch,
+}
+
+/// Makes updates.
+struct Order {
+    places: Places,
+    hasher: TopicHasher,
+    last: Position,
+}
+
+impl Order {
+    fn next(&mut self, topic: &str, private: bool) -> Arc<Update> {
+        let update = self.places.place(common::draft(topic, private, &self.hasher));
+        self.last = update.position;
+        Arc::new(update)
+    }
+}
+
+impl Worker {
+    fn new() -> Self {
+        common::refuse_huge_pages();
+        let hasher = TopicHasher::new();
+        Worker {
+            hub: Hub::new(Limits::default(), hasher.clone(), Position::START, NOW),
+            order: Order {
+                places: Places::new(IdCipher::new([7; 16]), 1, Position::START),
+                hasher,
+                last: Position::START,
+            },
+            batch: Batch::default(),
+        }
+    }
+
+    /// Everybody listens to a topic of its own.
+    fn with_topics(count: u32) -> Self {
+        Worker::with_readers(count, |number| interest(&[&common::topic(number)], &[]))
+    }
+
+    /// Everybody listens to what `interest` says.
+    fn with_readers(count: u32, interest: impl Fn(u32) -> Interest) -> Self {
+        let mut worker = Worker::new();
+        for number in 0..count {
+            worker.join(interest(number));
+        }
+        worker
+    }
+
+    fn join(&mut self, interest: Interest) -> Key {
+        let (carrier, form, deadline) = (Carrier(0), Form::Chunked, Moment::NEVER);
+        let joiner = Joiner { carrier, form, interest, deadline, unsent: Bytes::new() };
+        self.hub.join(joiner, self.order.last, NOW)
+    }
+
+    /// Comes and goes.
+    fn visit(&mut self, interest: Interest) {
+        let key = self.join(interest);
+        self.hub.leave(key);
+        self.hub.next_ended().expect("who left is to be closed");
+    }
+}
+
+/// Sends all there is to send: every slice is looked at, as senders do. Returns its bytes.
+fn deliver(hub: &mut Hub, batch: &mut Batch) -> usize {
+    let mut bytes = 0;
+    while hub.has_work() {
+        hub.next_batch(NOW, batch);
+        let slices = batch.sends().iter().flat_map(|send| hub.slices(batch, send));
+        bytes += slices.map(<[u8]>::len).sum::<usize>();
+        for send in batch.sends() {
+            hub.sent(batch, send, Outcome::Whole, NOW);
+        }
+    }
+    bytes
+}
+
+fn interest(topics: &[&str], grants: &[&str]) -> Interest {
+    let set = |texts: &[&str]| {
+        let matchers = texts.iter().map(|text| Matcher::Exact((*text).into()));
+        Arc::new(matchers.collect::<MatcherSet>())
+    };
+    Interest { matchers: set(topics), grants: set(grants) }
+}
+
+/// The topic that comes next, for updates that jump about among `count` topics: so what is looked
+/// up is as cold as it is in a worker that has other things to do.
+fn jump(number: &mut u32, count: u32) -> String {
+    // Near the golden section of 2^32: neighbours end up far from each other.
+    *number = number.wrapping_add(2_654_435_769);
+    common::topic(((u64::from(*number) * u64::from(count)) >> 32) as u32)
+}
+
+/// Everybody listens to a topic of its own; an update concerns one of them.
+fn matching(criterion: &mut Criterion) {
+    // Without any, what remains is to keep the update for a while and to forget an old one.
+    for count in [0, 1, 10_000, 1_000_000] {
+        // Made by the first benchmark that needs it: a million take their time.
+        let mut worker = LazyCell::new(|| Worker::with_topics(count));
+        let mut number = 0;
+        let mut group = criterion.benchmark_group(format!("one update, exact topics: {count}"));
+        group.throughput(Throughput::Elements(1));
+        group.bench_function("find who listens", |bencher| {
+            let worker = &mut *worker;
+            bencher.iter_custom(|iterations| takes(worker, iterations, count, &mut number));
+        });
+        group.bench_function("find who listens, and send", |bencher| {
+            let Worker { hub, order, batch } = &mut *worker;
+            let update = || order.next(&jump(&mut number, count), false);
+            let deliver = |update| {
+                hub.take(update);
+                deliver(hub, batch)
+            };
+            bencher.iter_batched(update, deliver, AHEAD);
+        });
+        group.finish();
+    }
+}
+
+/// How long it takes to take `iterations` updates; that they are sent as well does not count.
+fn takes(worker: &mut Worker, iterations: u64, count: u32, number: &mut u32) -> Duration {
+    const AT_ONCE: u64 = 256;
+    let mut elapsed = Duration::ZERO;
+    for start in (0..iterations).step_by(AT_ONCE as usize) {
+        let updates: Vec<_> = (start..iterations.min(start + AT_ONCE))
+            .map(|_| worker.order.next(&jump(number, count), false))
+            .collect();
+        let begin = Instant::now();
+        updates.into_iter().for_each(|update| worker.hub.take(update));
+        elapsed += begin.elapsed();
+        deliver(&mut worker.hub, &mut worker.batch);
+    }
+    elapsed
+}
+
+/// Measures what an update of [`NEWS`] costs for each of the `readers` who listen to it.
+fn fan_out(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: String,
+    readers: u32,
+    (updates, private): (usize, bool),
+    worker: impl Fn() -> Worker,
+) {
+    let mut worker = LazyCell::new(worker);
+    group.throughput(Throughput::Elements(u64::from(readers)));
+    group.bench_function(name, |bencher| {
+        let Worker { hub, order, batch } = &mut *worker;
+        let waiting = || -> Vec<_> { (0..updates).map(|_| order.next(NEWS, private)).collect() };
+        let all = |waiting: Vec<_>| {
+            waiting.into_iter().for_each(|update| hub.take(update));
+            deliver(hub, batch)
+        };
+        bencher.iter_batched(waiting, all, AHEAD);
+    });
+}
+
+fn public_updates(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("send to all");
+    for readers in [1_000, 10_000] {
+        for updates in [1, 4] {
+            let name = format!("readers: {readers}, updates that wait: {updates}");
+            let worker = || Worker::with_readers(readers, |_| interest(&[NEWS], &[]));
+            fan_out(&mut group, name, readers, (updates, false), worker);
+        }
+    }
+    // Nobody has the same list of rosters as the one before: nothing is shared between visits.
+    for updates in [1, 4] {
+        let readers = 10_000;
+        let name = format!("readers with another topic: {readers}, updates that wait: {updates}");
+        let two = |number| interest(&[NEWS, &common::topic(number)], &[]);
+        let worker = || Worker::with_readers(readers, two);
+        fan_out(&mut group, name, readers, (updates, false), worker);
+    }
+    group.finish();
+}
+
+/// Whoever is granted the topic may read it; each set of grants is checked once.
+fn private_updates(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("send a private update to all");
+    let readers = 10_000;
+    for sets in [1, 1_000, 10_000] {
+        let name = format!("readers: {readers}, sets of grants: {sets}");
+        let granted = |number| interest(&[NEWS], &[NEWS, &common::topic(number % sets)]);
+        let worker = || Worker::with_readers(readers, granted);
+        fan_out(&mut group, name, readers, (1, true), worker);
+    }
+    group.finish();
+}
+
+fn coming_and_going(criterion: &mut Criterion) {
+    let others = 10_000;
+    let own = common::topic(others);
+    let ten: Vec<String> = (others..others + 10).map(common::topic).collect();
+    let mut group = criterion.benchmark_group(format!("join and leave, others: {others}"));
+    group.throughput(Throughput::Elements(1));
+    for (name, topics, worker) in [
+        ("a topic of its own", vec![own.as_str()], Worker::with_topics as fn(u32) -> Worker),
+        ("ten topics of its own", ten.iter().map(String::as_str).collect(), Worker::with_topics),
+        ("the topic of all", vec![NEWS], |others| {
+            Worker::with_readers(others, |_| interest(&[NEWS], &[]))
+        }),
+    ] {
+        let mut worker = LazyCell::new(|| worker(others));
+        group.bench_function(name, |bencher| {
+            let worker = &mut *worker;
+            let arrive = || interest(&topics, &[NEWS]);
+            bencher.iter_batched(arrive, |interest| worker.visit(interest), AHEAD);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, matching, public_updates, private_updates, coming_and_going);
+criterion_main!(benches);
