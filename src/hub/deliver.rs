@@ -277,7 +277,7 @@ impl Hub {
             let pending = &walks.get(walk).pending;
             let new =
                 pending.partition_point(|&sequence| recent.get(sequence).position <= position);
-            frames.extend(pending.range(new..));
+            frames.extend_from_slice(&pending[new..]);
         };
         match set {
             RosterSet::One(_) => add(walk),

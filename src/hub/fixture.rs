@@ -67,7 +67,7 @@ impl Fixture {
         let data = self.last.to_string();
         let topics = topics.iter().map(|topic| Topic::new(topic, &self.hasher)).collect();
         let frame = FrameDraft::new(Fields { id: Some("i"), data: &data, ..Fields::default() });
-        Arc::new(Draft { frame, topics, private }.place(Position(self.last), &[0; 45]))
+        Arc::new(Draft { frame, topics, private }.place(Position(self.last), || [0; 45]))
     }
 
     pub(super) fn take(&mut self, topic: &str) {

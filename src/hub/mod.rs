@@ -275,7 +275,7 @@ impl Hub {
             if roster.walk == NONE {
                 roster.walk = self.walks.start(id, sequence);
             } else {
-                self.walks.get_mut(roster.walk).pending.push_back(sequence);
+                self.walks.get_mut(roster.walk).pending.push(sequence);
             }
         }
     }

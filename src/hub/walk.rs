@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{index::RosterId, slab::Slab};
 
 #[derive(Debug)]
@@ -20,7 +22,7 @@ pub(super) struct Walk {
     /// The member that is visited next.
     pub(super) cursor: usize,
     /// Sequence numbers of the updates that it delivers, in order.
-    pub(super) pending: VecDeque<u64>,
+    pub(super) pending: SmallVec<[u64; 4]>,
     /// How many of `pending` were there when the lap began: they end with it.
     lap: usize,
     /// The first update that some member was not given in this lap, nor any after it.
@@ -73,7 +75,7 @@ impl Walks {
 
     /// Starts a walk through `roster` that delivers one update.
     pub(super) fn start(&mut self, roster: RosterId, sequence: u64) -> u32 {
-        let pending = VecDeque::from([sequence]);
+        let pending = smallvec![sequence];
         let walk = self
             .table
             .insert(Walk { roster, cursor: 0, pending, lap: 1, left: NO_SEQUENCE })
@@ -122,7 +124,7 @@ mod tests {
         let walk = walks.start(0, 5);
         walks.get_mut(walk).pending.extend([6, 9]);
         assert_eq!(end_lap(&mut walks, walk), (vec![5], true));
-        walks.get_mut(walk).pending.push_back(12);
+        walks.get_mut(walk).pending.push(12);
         assert_eq!(end_lap(&mut walks, walk), (vec![6, 9], true));
         assert_eq!(end_lap(&mut walks, walk), (vec![12], false));
     }

@@ -35,7 +35,7 @@ impl Places {
     pub fn place(&mut self, draft: Draft) -> Update {
         self.last = self.last.next();
         let place = Place { incarnation: self.incarnation, position: self.last, sub_position: 0 };
-        draft.place(self.last, &self.cipher.encode(place))
+        draft.place(self.last, || self.cipher.encode(place))
     }
 }
 

@@ -140,9 +140,10 @@ impl FrameDraft {
     }
 
     /// Fills the hole, if there is one, and freezes the bytes.
-    pub fn finish(mut self, generated_id: &[u8; GENERATED_ID_LEN]) -> Frame {
+    pub fn finish(mut self, generate_id: impl FnOnce() -> [u8; GENERATED_ID_LEN]) -> Frame {
         if self.id_is_hole {
-            self.bytes[self.id_start as usize..][..GENERATED_ID_LEN].copy_from_slice(generated_id);
+            self.bytes[self.id_start as usize..][..GENERATED_ID_LEN]
+                .copy_from_slice(&generate_id());
         }
         Frame {
             bytes: Bytes::from(self.bytes),
@@ -193,7 +194,7 @@ mod tests {
     use super::*;
 
     fn event(fields: Fields<'_>) -> String {
-        let frame = FrameDraft::new(fields).finish(&[b'g'; GENERATED_ID_LEN]);
+        let frame = FrameDraft::new(fields).finish(|| [b'g'; GENERATED_ID_LEN]);
         let chunk = String::from_utf8(frame.bytes(Form::Chunked).to_vec()).unwrap();
         let bare = String::from_utf8(frame.bytes(Form::Bare).to_vec()).unwrap();
         assert_eq!(chunk, format!("{:x}\r\n{bare}\r\n", bare.len()), "one chunk, well formed");
@@ -210,7 +211,7 @@ mod tests {
     fn the_hole_is_filled_and_read_back() {
         let draft = FrameDraft::new(Fields { data: "x", ..Fields::default() });
         assert!(draft.wants_id());
-        let frame = draft.finish(&[b'7'; GENERATED_ID_LEN]);
+        let frame = draft.finish(|| [b'7'; GENERATED_ID_LEN]);
         assert_eq!(frame.id(), "7".repeat(GENERATED_ID_LEN));
     }
 
@@ -218,7 +219,7 @@ mod tests {
     fn a_given_id_is_kept() {
         let draft = FrameDraft::new(Fields { id: Some("mine"), ..Fields::default() });
         assert!(!draft.wants_id());
-        assert_eq!(draft.finish(&[0; GENERATED_ID_LEN]).id(), "mine");
+        assert_eq!(draft.finish(|| unreachable!("not asked for")).id(), "mine");
     }
 
     #[test]

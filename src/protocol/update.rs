@@ -22,13 +22,17 @@ impl Draft {
         footprint(self.frame.len(), &self.topics)
     }
 
-    /// The update that this draft becomes at its place. `generated_id` is used where the
-    /// publisher gave none.
-    pub fn place(self, position: Position, generated_id: &[u8; GENERATED_ID_LEN]) -> Update {
+    /// The update that this draft becomes at its place. `generate_id` is asked where the
+    /// publisher gave no id.
+    pub fn place(
+        self,
+        position: Position,
+        generate_id: impl FnOnce() -> [u8; GENERATED_ID_LEN],
+    ) -> Update {
         let id_is_generated = self.frame.wants_id();
         Update {
             position,
-            frame: self.frame.finish(generated_id),
+            frame: self.frame.finish(generate_id),
             topics: self.topics,
             private: self.private,
             id_is_generated,

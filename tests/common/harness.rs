@@ -165,7 +165,7 @@ pub(crate) fn form(input: &[u8]) -> bool {
     let draft = publication.into_draft(&HASHER);
     assert_eq!(draft.private, private);
     let generated = [b'g'; GENERATED_ID_LEN];
-    let update = draft.place(Position(1), &generated);
+    let update = draft.place(Position(1), || generated);
     let frame = update.frame.bytes(Form::Bare);
     let (blocks, rest) = sse::blocks(frame);
     assert!(rest.is_empty() && blocks.len() == 1, "{}", frame.escape_ascii());

@@ -23,7 +23,7 @@ fn parse(form: &str) -> Result<Publication<'_>, PublishError> {
 
 fn event(form: &str) -> String {
     let draft = parse(form).unwrap().into_draft(&TopicHasher::new());
-    let frame = draft.frame.finish(&[b'G'; GENERATED_ID_LEN]);
+    let frame = draft.frame.finish(|| [b'G'; GENERATED_ID_LEN]);
     let event = std::str::from_utf8(frame.bytes(Form::Bare)).unwrap();
     event.replace(&"G".repeat(GENERATED_ID_LEN), "GENERATED")
 }
