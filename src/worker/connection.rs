@@ -40,7 +40,10 @@ use crate::{
     },
     hub::{Carrier, Joiner, Moment},
     log::history::Chunk,
-    protocol::frame::{Form, LAST_CHUNK},
+    protocol::{
+        frame::{Form, LAST_CHUNK},
+        matcher::Interest,
+    },
 };
 
 /// Bytes that are read at a time.
@@ -77,8 +80,15 @@ enum Next {
 struct Stream {
     head: Vec<u8>,
     form: Form,
-    subscribe: Subscribe,
+    admitted: Admitted,
     start: Option<Chunk>,
+}
+
+/// A subscriber whose request was granted.
+struct Admitted {
+    interest: Interest,
+    /// When the stream has to end for its token.
+    deadline: Moment,
 }
 
 /// A request body, and its share of the worker's budget.
@@ -292,14 +302,19 @@ impl<'a> Connection<'a> {
             Ok(subscribe) => subscribe,
             Err(response) => return self.respond_unread(&head, response).await,
         };
+        let Subscribe { interest, since, remaining } = subscribe;
+        // Counted from here: looking up where to start takes time that the token does not wait.
+        let deadline =
+            remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
         let is_full = local.pump(|pump| pump.hub.len()) >= local.settings.subscribers_max;
         if is_full || local.draining.get() {
             return self.turn_away(&head).await;
         }
-        let Some(since) = subscribe.since.clone() else {
-            return self.start(&head, subscribe, &Fields::NONE, None).await;
+        let admitted = Admitted { interest, deadline };
+        let Some(since) = since else {
+            return self.start(&head, admitted, &Fields::NONE, None).await;
         };
-        let interest = subscribe.interest.clone();
+        let interest = admitted.interest.clone();
         let start = local.pump(|pump| pump.start_replay(since, interest));
         local.nudge();
         let Start { located, chunk } =
@@ -307,14 +322,14 @@ impl<'a> Connection<'a> {
         // Retention cannot come between the look-up and the first piece: they are one read.
         let Ok(chunk) = chunk else { return Err(Lost) };
         let fields = stream::last_event_id(&located.last_event_id);
-        self.start(&head, subscribe, &fields, Some(chunk)).await
+        self.start(&head, admitted, &fields, Some(chunk)).await
     }
 
     /// Answers a subscription with the beginning of a stream.
     async fn start(
         &mut self,
         request: &Head,
-        subscribe: Subscribe,
+        admitted: Admitted,
         fields: &Fields,
         start: Option<Chunk>,
     ) -> Result<Next, Lost> {
@@ -329,7 +344,7 @@ impl<'a> Connection<'a> {
             self.send(head).await?;
             return Ok(if keep_alive { Next::Request } else { Next::Linger });
         }
-        Ok(Next::Stream(Stream { head, form, subscribe, start }))
+        Ok(Next::Stream(Stream { head, form, admitted, start }))
     }
 
     /// Tells a subscriber to come back later, in a way that browsers understand: any answer but
@@ -450,15 +465,14 @@ fn shut_down(fd: RawFd) {
 
 /// Gives a socket to the hub. All of this is one turn: the worker takes no updates meanwhile.
 fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
-    let Stream { mut head, form, subscribe, start } = stream;
-    let Subscribe { interest, remaining, .. } = subscribe;
+    let Stream { mut head, form, admitted, start } = stream;
+    let Admitted { interest, deadline } = admitted;
     let now = local.now();
     let life = local.settings.write_timeout.map_or(Moment::NEVER, |life| {
         // Spread over the last fifth, so that clients do not come back in waves.
         now + life.mul_f64(1.0 - 0.2 * local.random())
     });
-    let mut deadline =
-        remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining)).min(life);
+    let mut deadline = deadline.min(life);
     if local.draining.get() {
         // The others were told before this one came in.
         deadline = deadline.min(now + local.settings.grace_period.mul_f64(local.random()));
