@@ -335,7 +335,8 @@ impl<'a> Connection<'a> {
     ) -> Result<Next, Lost> {
         let (date, mut head) = (self.local.date(), Vec::new());
         let mut envelope = self.envelope(request, &date);
-        envelope.keep_alive &= request.body == BodyLength::None;
+        // The socket is closed after a stream: it must not go back into a client's pool.
+        envelope.keep_alive &= envelope.head_only && request.body == BodyLength::None;
         let (form, keep_alive) = match stream::encode_start(&envelope, fields, &mut head) {
             StreamForm::Chunked => (Form::Chunked, envelope.keep_alive),
             StreamForm::Bare => (Form::Bare, false),
@@ -356,10 +357,11 @@ impl<'a> Connection<'a> {
             let form = ProblemForm::asked_for(request);
             let response = Response::problem(Status::TooManyRequests, Some(detail), form)
                 .retry_after(RETRY_AFTER_SECONDS);
-            return self.respond(request, response).await;
+            return self.respond_unread(request, response).await;
         }
         let (date, mut bytes) = (local.date(), Vec::new());
-        let envelope = self.envelope(request, &date);
+        let mut envelope = self.envelope(request, &date);
+        envelope.keep_alive = false;
         let form = stream::encode_start(&envelope, &Fields::NONE, &mut bytes);
         if !envelope.head_only {
             let retry = RECONNECT_MAX.mul_f64(0.1 + 0.9 * local.random()).as_millis();
