@@ -154,6 +154,10 @@ impl<'a> Connection<'a> {
             if self.local.draining.get() {
                 return Ok(None);
             }
+            // What a long request needed is not held for as long as a client is idle.
+            if self.input.capacity() > READ_LEN {
+                self.input = Vec::new();
+            }
             let fd = self.stream.as_raw_fd();
             self.local.set_idle(fd, true);
             let read = self.fill(READ_LEN, Instant::now() + wait).await;
