@@ -27,6 +27,7 @@ use crate::{
         publish::{Publication, Refusal},
         reserved::HubUrl,
         subscribe::{QueryRules, Since, Subscription},
+        text::excerpt,
         topic::TopicHasher,
         update::Draft,
     },
@@ -144,9 +145,9 @@ impl Endpoint {
                 };
                 refuse(status, &error, head, "publication refused")
             })?;
-        if !access.may_publish(&publication.topics) {
-            let reason = "the token grants `publish` on some of the topics at most";
-            tracing::info!(reason, topics = ?publication.topics, "publication refused");
+        if let Some(topic) = access.first_refused(&publication.topics) {
+            let reason = "the token does not grant `publish` on the topic";
+            tracing::info!(reason, topic = excerpt(topic), "publication refused");
             return Err(challenge(Challenge::InsufficientScope, head));
         }
         Ok(publication.into_draft(topic_hasher))
