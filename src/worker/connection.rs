@@ -416,7 +416,11 @@ impl<'a> Connection<'a> {
     }
 
     fn envelope<'b>(&'b self, request: &Head, date: &'b HttpDate) -> Envelope<'b> {
-        let cors = self.local.settings.endpoint.cors.fields(request.header("Origin"));
+        let origin = request.header("Origin");
+        if let Some(origin) = origin {
+            self.local.endpoint.borrow_mut().note_origin(origin, request);
+        }
+        let cors = self.local.settings.endpoint.cors.fields(origin);
         let mut envelope = Envelope::for_request(request, Some(date), cors);
         envelope.keep_alive &= !self.local.draining.get();
         envelope

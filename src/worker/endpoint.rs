@@ -1,7 +1,7 @@
 //! What requests mean to this hub: where HTTP, tokens and the protocol come together. Knows no
 //! sockets, so that every carrier of HTTP serves the same hub.
 
-use std::{borrow::Cow, hash::RandomState, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
 
 use crate::{
     auth::{
@@ -72,12 +72,17 @@ pub(crate) struct Endpoint {
     settings: Arc<EndpointSettings>,
     verdicts: VerdictCache,
     nothing: Arc<MatcherSet>,
+    /// Refused origins that were logged, as they are shown.
+    refused_origins: HashSet<String>,
 }
+
+/// Refused origins that are logged; origins are chosen by clients, who must not fill the log.
+const REFUSED_ORIGINS_MAX: usize = 100;
 
 impl Endpoint {
     pub(crate) fn new(settings: Arc<EndpointSettings>) -> Self {
         let verdicts = VerdictCache::new(VerdictLimits::default(), RandomState::new());
-        Endpoint { settings, verdicts, nothing: Arc::default() }
+        Endpoint { settings, verdicts, nothing: Arc::default(), refused_origins: HashSet::new() }
     }
 
     /// What a subscription request asks for, if it may have it (draft-08 #subscription).
@@ -153,6 +158,21 @@ impl Endpoint {
         Ok(publication.into_draft(topic_hasher))
     }
 
+    /// Tells the operator, once for each of them, which origins' pages may not read the answers.
+    pub(crate) fn note_origin(&mut self, origin: &[u8], head: &Head) {
+        let is_full = self.refused_origins.len() == REFUSED_ORIGINS_MAX;
+        if is_full || self.settings.cors.allows(origin) || is_own_origin(origin, head) {
+            return;
+        }
+        let origin = excerpt(&String::from_utf8_lossy(origin));
+        if !self.refused_origins.contains(&origin) {
+            let reason = "pages of this origin may not read answers: is it missing in \
+                          `cors_origins`?";
+            tracing::info!(origin, reason, "origin refused");
+            self.refused_origins.insert(origin);
+        }
+    }
+
     /// The access that the request's token gives; `None` without a token. A token that fails is
     /// never treated as none.
     fn access(
@@ -195,6 +215,13 @@ fn audience<'a>(audience: &'a Audience, head: &Head) -> Cow<'a, str> {
             Cow::Owned(format!("http://{}{}", host(), crate::http::route::HUB_PATH))
         }
     }
+}
+
+/// Whether a page came from the hub's own host. Browsers send its origin with publications, and
+/// do not ask for permission.
+fn is_own_origin(origin: &[u8], head: &Head) -> bool {
+    let host = origin.strip_prefix(b"https://").or(origin.strip_prefix(b"http://"));
+    host.is_some_and(|host| head.host().is_some_and(|own| own.eq_ignore_ascii_case(host)))
 }
 
 /// An answer that tells the client what is wrong with its request, and the operator too.
