@@ -30,6 +30,7 @@ on_both_drivers!(
     leeway_moves_dates,
     no_event_comes_after_a_token_has_expired,
     a_token_that_expires_during_the_look_up_brings_nothing,
+    a_token_that_expires_during_the_body_publishes_nothing,
     a_verdict_is_nothing_without_the_clock,
     the_roles_have_keys_of_their_own,
     keys_without_an_issuer_take_any_issuer,
@@ -403,6 +404,7 @@ fn every_topic_must_be_granted_to_a_publisher(driver: Driver) {
             assert!(answer.keeps_alive());
         }
     }
+    hub.wait_for_log("does not grant `publish` on the topic");
     // Grants to subscribe, and of other kinds, are none.
     for claims in [
         claims("subscribe", &["*"]),
@@ -591,6 +593,21 @@ fn a_token_that_expires_during_the_look_up_brings_nothing(driver: Driver) {
     }
     assert!(late < 0.1, "an event {late} s after exp");
     drop(others);
+}
+
+/// A body may take its time, but the token counts when the update is made of it.
+fn a_token_that_expires_during_the_body_publishes_nothing(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    let mut stream = Stream::open(hub.addr, "match=a", "");
+    let token = sign(&with("publish", "exp", Some(json!(now() + 0.6))), PUBLISHER_KEY);
+    let sent = publication(&token, &[("topic", "a"), ("data", "x")]);
+    let (first, last) = sent.split_at(sent.len() - 1);
+    let mut connection = Connection::open(hub.addr);
+    connection.send(first);
+    thread::sleep(Duration::from_millis(700));
+    let answer = connection.send(last).answer();
+    assert_challenge(&answer, 401, INVALID_TOKEN, "expired meanwhile");
+    assert!(stream.is_silent_for(Duration::from_millis(50)));
 }
 
 fn a_verdict_is_nothing_without_the_clock(driver: Driver) {

@@ -43,7 +43,7 @@ impl Access {
     }
 
     /// Whether the token is valid now: "valid only while now < exp".
-    pub(super) fn check_time(&self, now: UnixTime) -> Result<(), TokenError> {
+    pub fn check_time(&self, now: UnixTime) -> Result<(), TokenError> {
         if let Some(expires_at) = self.expires_at.filter(|expires_at| now >= *expires_at) {
             return Err(TokenError::Expired { ago: now.saturating_since(expires_at) });
         }

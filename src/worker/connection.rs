@@ -235,7 +235,7 @@ impl<'a> Connection<'a> {
             Ok(body) => body,
             Err(response) => return self.respond_unread(&head, response).await,
         };
-        let draft = local.endpoint.borrow().draft(&head, &access, &bytes);
+        let draft = local.endpoint.borrow().draft(&head, &access, &bytes, local.unix_time());
         drop(bytes);
         let draft = match draft {
             Ok(draft) => draft,

@@ -134,14 +134,18 @@ impl Endpoint {
     }
 
     /// The update that a publication request asks for, if it may (draft-08 #publication,
-    /// #publishers).
+    /// #publishers). `now` is when the body had arrived: the token may have expired meanwhile.
     pub(crate) fn draft(
         &self,
         head: &Head,
         access: &Access,
         body: &[u8],
+        now: UnixTime,
     ) -> Result<Draft, Response<'static>> {
         let EndpointSettings { hub_url, limits, topic_hasher, .. } = &*self.settings;
+        access
+            .check_time(now)
+            .map_err(|error| refuse_token(&error, Role::Publisher, error.challenge(), head))?;
         let publication =
             Publication::parse(form::pairs(body), hub_url, limits).map_err(|error| {
                 let status = match error.refusal() {
@@ -184,9 +188,7 @@ impl Endpoint {
         let mut fields = head.headers("Authorization");
         let Some(field) = fields.next() else { return Ok(None) };
         let refused = |reason: &dyn std::fmt::Display, challenge_with| {
-            tracing::info!(%reason, %role, "token refused");
-            // Guessing costs a connection each time.
-            challenge(challenge_with, head).close()
+            refuse_token(reason, role, challenge_with, head)
         };
         if fields.next().is_some() {
             return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
@@ -234,6 +236,18 @@ fn refuse(
     let reason = reason.to_string();
     tracing::info!(reason, status = status.code(), "{what}");
     Response::problem(status, Some(&reason), ProblemForm::asked_for(head))
+}
+
+/// An answer to a token that fails: the reason is for the operator only.
+fn refuse_token(
+    reason: &dyn std::fmt::Display,
+    role: Role,
+    challenge_with: Challenge,
+    head: &Head,
+) -> Response<'static> {
+    tracing::info!(%reason, %role, "token refused");
+    // Guessing costs a connection each time.
+    challenge(challenge_with, head).close()
 }
 
 /// An answer that asks for a token, or for another one (draft-08 #error-responses).
