@@ -29,6 +29,8 @@ on_both_drivers!(
     dates_have_fractions,
     leeway_moves_dates,
     no_event_comes_after_a_token_has_expired,
+    a_token_that_expires_during_the_look_up_brings_nothing,
+    a_token_that_expires_during_the_body_publishes_nothing,
     a_verdict_is_nothing_without_the_clock,
     the_roles_have_keys_of_their_own,
     keys_without_an_issuer_take_any_issuer,
@@ -402,6 +404,7 @@ fn every_topic_must_be_granted_to_a_publisher(driver: Driver) {
             assert!(answer.keeps_alive());
         }
     }
+    hub.wait_for_log("does not grant `publish` on the topic");
     // Grants to subscribe, and of other kinds, are none.
     for claims in [
         claims("subscribe", &["*"]),
@@ -555,6 +558,56 @@ fn no_event_comes_after_a_token_has_expired(driver: Driver) {
         assert!(last < 0.1, "an event {last} s after exp");
         assert!((life * 0.8 - 0.15..life + 0.2).contains(&lived), "{lived} of {life}");
     }
+}
+
+/// The time that a subscriber waits for the history counts as well.
+fn a_token_that_expires_during_the_look_up_brings_nothing(driver: Driver) {
+    let hub =
+        Setup::new(driver).env("PETASOS_WORKERS", "1").directive("replay_concurrency 1").start();
+    // A history that takes long to look through, and many who want it looked through.
+    let publisher = tokens::publisher(&["*"]);
+    let topics: Vec<String> = (0..700).map(|number| format!("topic {number}")).collect();
+    let fields: Vec<_> = topics.iter().map(|topic| ("topic", topic.as_str())).collect();
+    let mut connection = Connection::open(hub.addr);
+    let sent = publication(&publisher, &fields);
+    for _ in 0..300 {
+        assert_eq!(connection.send(&sent).answer().status, 200);
+    }
+    let query: String = (0..1000).map(|number| format!("match=topic+x{number}&")).collect();
+    let others: Vec<_> = (0..60)
+        .map(|_| {
+            let mut other = Connection::open(hub.addr);
+            other.send(format!(
+                "GET /.well-known/mercure?{query}last_event_id=earliest HTTP/1.1\r\nHost: x\r\n\r\n"
+            ));
+            other
+        })
+        .collect();
+    let exp = now() + 0.5;
+    let token = sign(&with("subscribe", "exp", Some(json!(exp))), SUBSCRIBER_KEY);
+    let mut stream =
+        Stream::open(hub.addr, "match=topic+1&last_event_id=earliest", &bearer(&token));
+    let mut late = f64::MIN;
+    while stream.next().is_some() {
+        late = now() - exp;
+    }
+    assert!(late < 0.1, "an event {late} s after exp");
+    drop(others);
+}
+
+/// A body may take its time, but the token counts when the update is made of it.
+fn a_token_that_expires_during_the_body_publishes_nothing(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    let mut stream = Stream::open(hub.addr, "match=a", "");
+    let token = sign(&with("publish", "exp", Some(json!(now() + 0.6))), PUBLISHER_KEY);
+    let sent = publication(&token, &[("topic", "a"), ("data", "x")]);
+    let (first, last) = sent.split_at(sent.len() - 1);
+    let mut connection = Connection::open(hub.addr);
+    connection.send(first);
+    thread::sleep(Duration::from_millis(700));
+    let answer = connection.send(last).answer();
+    assert_challenge(&answer, 401, INVALID_TOKEN, "expired meanwhile");
+    assert!(stream.is_silent_for(Duration::from_millis(50)));
 }
 
 fn a_verdict_is_nothing_without_the_clock(driver: Driver) {

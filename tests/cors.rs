@@ -9,7 +9,12 @@ use crate::{
     on_both_drivers,
 };
 
-on_both_drivers!(listed_origins_are_told_so, any_origin_may_be_allowed, by_default_there_is_none);
+on_both_drivers!(
+    listed_origins_are_told_so,
+    any_origin_may_be_allowed,
+    by_default_there_is_none,
+    a_refused_origin_is_logged_once,
+);
 
 const ALLOWED: &str = "https://app.example";
 
@@ -143,4 +148,21 @@ fn by_default_there_is_none(driver: Driver) {
     for request in requests(ALLOWED).into_iter().chain([preflight(ALLOWED)]) {
         assert_eq!(fields(hub.addr, &request), [], "{request}");
     }
+}
+
+fn a_refused_origin_is_logged_once(driver: Driver) {
+    let hub = Setup::new(driver)
+        .env("PETASOS_WORKERS", "1")
+        .directive(&format!("cors_origins {ALLOWED}"))
+        .start();
+    // The hub's own pages, whose requests have an `Origin` too, are not refused.
+    for origin in [ALLOWED, "https://hub", "https://one.example", "https://two.example"] {
+        for request in requests(origin).into_iter().chain([preflight(origin)]) {
+            fields(hub.addr, &request);
+        }
+    }
+    hub.wait_for_log("two.example");
+    let log = hub.log();
+    let count = |text: &str| log.matches(text).count();
+    assert_eq!((count("origin refused"), count("https://one.example")), (2, 1), "{log}");
 }

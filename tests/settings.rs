@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    client::{Stream, publish, refused, request},
+    client::{Stream, exchange, publish, refused, request},
     hub::{Driver, Output, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
     tokens,
     tools::Directory,
@@ -228,6 +228,7 @@ fn a_full_hub_sends_subscribers_away_kindly() {
                 let request =
                     format!("GET /.well-known/mercure?match=a HTTP/{version}\r\nHost: x\r\n\r\n");
                 let mut stream = Stream::from_request(hub.addr, &request);
+                assert_eq!(stream.field("connection"), Some("close"), "{version}");
                 let (events, proper) = stream.end();
                 assert!(proper && events.len() == 1, "{events:?}");
                 let retry: u32 = events[0].retry.parse().unwrap();
@@ -237,6 +238,17 @@ fn a_full_hub_sends_subscribers_away_kindly() {
             let answer = refused(hub.addr, "match=a", "");
             assert_eq!(answer.status, 429);
             assert_eq!(answer.field("retry-after"), Some("1"));
+            // A body that nobody reads is not taken for the next request.
+            let hidden = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+            let all = exchange(
+                hub.addr,
+                format!(
+                    "GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: x\r\n\
+                     Content-Length: {}\r\n\r\n{hidden}",
+                    hidden.len()
+                ),
+            );
+            assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{all}");
         }
         // Publishers and those who are in have nothing to do with that.
         publish(hub.addr, &tokens::publisher(&["*"]), &[("topic", "a"), ("data", "x")]);

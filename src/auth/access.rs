@@ -29,10 +29,10 @@ pub(super) struct Payload {
 }
 
 impl Access {
-    /// Whether all of the topics may be published on: "if the token is not authorized for every
-    /// topic of the update, the hub MUST NOT dispatch the update" (draft-08 #publishers).
-    pub fn may_publish<T: AsRef<str>>(&self, topics: &[T]) -> bool {
-        topics.iter().all(|topic| self.publish.matches(topic.as_ref()))
+    /// The first of the topics that may not be published on: "if the token is not authorized for
+    /// every topic of the update, the hub MUST NOT dispatch the update" (draft-08 #publishers).
+    pub fn first_refused<'t, T: AsRef<str>>(&self, topics: &'t [T]) -> Option<&'t str> {
+        topics.iter().map(AsRef::as_ref).find(|topic| !self.publish.matches(topic))
     }
 
     /// The payload of a subscription, a JSON object: that of the first detail that matches the
@@ -43,7 +43,7 @@ impl Access {
     }
 
     /// Whether the token is valid now: "valid only while now < exp".
-    pub(super) fn check_time(&self, now: UnixTime) -> Result<(), TokenError> {
+    pub fn check_time(&self, now: UnixTime) -> Result<(), TokenError> {
         if let Some(expires_at) = self.expires_at.filter(|expires_at| now >= *expires_at) {
             return Err(TokenError::Expired { ago: now.saturating_since(expires_at) });
         }
@@ -99,10 +99,10 @@ mod tests {
 
     #[test]
     fn every_topic_must_be_granted() {
-        assert!(access().may_publish(&["a"]));
-        assert!(access().may_publish(&["b", "a"]));
-        assert!(!access().may_publish(&["a", "c"]));
-        assert!(!access().may_publish(&["c"]));
+        assert_eq!(access().first_refused(&["a"]), None);
+        assert_eq!(access().first_refused(&["b", "a"]), None);
+        assert_eq!(access().first_refused(&["a", "c", "d"]), Some("c"));
+        assert_eq!(access().first_refused(&["c"]), Some("c"));
     }
 
     #[test]

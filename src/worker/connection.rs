@@ -40,7 +40,10 @@ use crate::{
     },
     hub::{Carrier, Joiner, Moment},
     log::history::Chunk,
-    protocol::frame::{Form, LAST_CHUNK},
+    protocol::{
+        frame::{Form, LAST_CHUNK},
+        matcher::Interest,
+    },
 };
 
 /// Bytes that are read at a time.
@@ -77,8 +80,15 @@ enum Next {
 struct Stream {
     head: Vec<u8>,
     form: Form,
-    subscribe: Subscribe,
+    admitted: Admitted,
     start: Option<Chunk>,
+}
+
+/// A subscriber whose request was granted.
+struct Admitted {
+    interest: Interest,
+    /// When the stream has to end for its token.
+    deadline: Moment,
 }
 
 /// A request body, and its share of the worker's budget.
@@ -143,6 +153,10 @@ impl<'a> Connection<'a> {
         if self.input.is_empty() {
             if self.local.draining.get() {
                 return Ok(None);
+            }
+            // What a long request needed is not held for as long as a client is idle.
+            if self.input.capacity() > READ_LEN {
+                self.input = Vec::new();
             }
             let fd = self.stream.as_raw_fd();
             self.local.set_idle(fd, true);
@@ -221,7 +235,7 @@ impl<'a> Connection<'a> {
             Ok(body) => body,
             Err(response) => return self.respond_unread(&head, response).await,
         };
-        let draft = local.endpoint.borrow().draft(&head, &access, &bytes);
+        let draft = local.endpoint.borrow().draft(&head, &access, &bytes, local.unix_time());
         drop(bytes);
         let draft = match draft {
             Ok(draft) => draft,
@@ -292,14 +306,19 @@ impl<'a> Connection<'a> {
             Ok(subscribe) => subscribe,
             Err(response) => return self.respond_unread(&head, response).await,
         };
+        let Subscribe { interest, since, remaining } = subscribe;
+        // Counted from here: looking up where to start takes time that the token does not wait.
+        let deadline =
+            remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
         let is_full = local.pump(|pump| pump.hub.len()) >= local.settings.subscribers_max;
         if is_full || local.draining.get() {
             return self.turn_away(&head).await;
         }
-        let Some(since) = subscribe.since.clone() else {
-            return self.start(&head, subscribe, &Fields::NONE, None).await;
+        let admitted = Admitted { interest, deadline };
+        let Some(since) = since else {
+            return self.start(&head, admitted, &Fields::NONE, None).await;
         };
-        let interest = subscribe.interest.clone();
+        let interest = admitted.interest.clone();
         let start = local.pump(|pump| pump.start_replay(since, interest));
         local.nudge();
         let Start { located, chunk } =
@@ -307,20 +326,21 @@ impl<'a> Connection<'a> {
         // Retention cannot come between the look-up and the first piece: they are one read.
         let Ok(chunk) = chunk else { return Err(Lost) };
         let fields = stream::last_event_id(&located.last_event_id);
-        self.start(&head, subscribe, &fields, Some(chunk)).await
+        self.start(&head, admitted, &fields, Some(chunk)).await
     }
 
     /// Answers a subscription with the beginning of a stream.
     async fn start(
         &mut self,
         request: &Head,
-        subscribe: Subscribe,
+        admitted: Admitted,
         fields: &Fields,
         start: Option<Chunk>,
     ) -> Result<Next, Lost> {
         let (date, mut head) = (self.local.date(), Vec::new());
         let mut envelope = self.envelope(request, &date);
-        envelope.keep_alive &= request.body == BodyLength::None;
+        // The socket is closed after a stream: it must not go back into a client's pool.
+        envelope.keep_alive &= envelope.head_only && request.body == BodyLength::None;
         let (form, keep_alive) = match stream::encode_start(&envelope, fields, &mut head) {
             StreamForm::Chunked => (Form::Chunked, envelope.keep_alive),
             StreamForm::Bare => (Form::Bare, false),
@@ -329,7 +349,7 @@ impl<'a> Connection<'a> {
             self.send(head).await?;
             return Ok(if keep_alive { Next::Request } else { Next::Linger });
         }
-        Ok(Next::Stream(Stream { head, form, subscribe, start }))
+        Ok(Next::Stream(Stream { head, form, admitted, start }))
     }
 
     /// Tells a subscriber to come back later, in a way that browsers understand: any answer but
@@ -341,10 +361,11 @@ impl<'a> Connection<'a> {
             let form = ProblemForm::asked_for(request);
             let response = Response::problem(Status::TooManyRequests, Some(detail), form)
                 .retry_after(RETRY_AFTER_SECONDS);
-            return self.respond(request, response).await;
+            return self.respond_unread(request, response).await;
         }
         let (date, mut bytes) = (local.date(), Vec::new());
-        let envelope = self.envelope(request, &date);
+        let mut envelope = self.envelope(request, &date);
+        envelope.keep_alive = false;
         let form = stream::encode_start(&envelope, &Fields::NONE, &mut bytes);
         if !envelope.head_only {
             let retry = RECONNECT_MAX.mul_f64(0.1 + 0.9 * local.random()).as_millis();
@@ -395,7 +416,11 @@ impl<'a> Connection<'a> {
     }
 
     fn envelope<'b>(&'b self, request: &Head, date: &'b HttpDate) -> Envelope<'b> {
-        let cors = self.local.settings.endpoint.cors.fields(request.header("Origin"));
+        let origin = request.header("Origin");
+        if let Some(origin) = origin {
+            self.local.endpoint.borrow_mut().note_origin(origin, request);
+        }
+        let cors = self.local.settings.endpoint.cors.fields(origin);
         let mut envelope = Envelope::for_request(request, Some(date), cors);
         envelope.keep_alive &= !self.local.draining.get();
         envelope
@@ -450,15 +475,14 @@ fn shut_down(fd: RawFd) {
 
 /// Gives a socket to the hub. All of this is one turn: the worker takes no updates meanwhile.
 fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
-    let Stream { mut head, form, subscribe, start } = stream;
-    let Subscribe { interest, remaining, .. } = subscribe;
+    let Stream { mut head, form, admitted, start } = stream;
+    let Admitted { interest, deadline } = admitted;
     let now = local.now();
     let life = local.settings.write_timeout.map_or(Moment::NEVER, |life| {
         // Spread over the last fifth, so that clients do not come back in waves.
         now + life.mul_f64(1.0 - 0.2 * local.random())
     });
-    let mut deadline =
-        remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining)).min(life);
+    let mut deadline = deadline.min(life);
     if local.draining.get() {
         // The others were told before this one came in.
         deadline = deadline.min(now + local.settings.grace_period.mul_f64(local.random()));

@@ -1,7 +1,7 @@
 //! What requests mean to this hub: where HTTP, tokens and the protocol come together. Knows no
 //! sockets, so that every carrier of HTTP serves the same hub.
 
-use std::{borrow::Cow, hash::RandomState, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
 
 use crate::{
     auth::{
@@ -27,6 +27,7 @@ use crate::{
         publish::{Publication, Refusal},
         reserved::HubUrl,
         subscribe::{QueryRules, Since, Subscription},
+        text::excerpt,
         topic::TopicHasher,
         update::Draft,
     },
@@ -71,12 +72,17 @@ pub(crate) struct Endpoint {
     settings: Arc<EndpointSettings>,
     verdicts: VerdictCache,
     nothing: Arc<MatcherSet>,
+    /// Refused origins that were logged, as they are shown.
+    refused_origins: HashSet<String>,
 }
+
+/// Refused origins that are logged; origins are chosen by clients, who must not fill the log.
+const REFUSED_ORIGINS_MAX: usize = 100;
 
 impl Endpoint {
     pub(crate) fn new(settings: Arc<EndpointSettings>) -> Self {
         let verdicts = VerdictCache::new(VerdictLimits::default(), RandomState::new());
-        Endpoint { settings, verdicts, nothing: Arc::default() }
+        Endpoint { settings, verdicts, nothing: Arc::default(), refused_origins: HashSet::new() }
     }
 
     /// What a subscription request asks for, if it may have it (draft-08 #subscription).
@@ -128,14 +134,18 @@ impl Endpoint {
     }
 
     /// The update that a publication request asks for, if it may (draft-08 #publication,
-    /// #publishers).
+    /// #publishers). `now` is when the body had arrived: the token may have expired meanwhile.
     pub(crate) fn draft(
         &self,
         head: &Head,
         access: &Access,
         body: &[u8],
+        now: UnixTime,
     ) -> Result<Draft, Response<'static>> {
         let EndpointSettings { hub_url, limits, topic_hasher, .. } = &*self.settings;
+        access
+            .check_time(now)
+            .map_err(|error| refuse_token(&error, Role::Publisher, error.challenge(), head))?;
         let publication =
             Publication::parse(form::pairs(body), hub_url, limits).map_err(|error| {
                 let status = match error.refusal() {
@@ -144,12 +154,27 @@ impl Endpoint {
                 };
                 refuse(status, &error, head, "publication refused")
             })?;
-        if !access.may_publish(&publication.topics) {
-            let reason = "the token grants `publish` on some of the topics at most";
-            tracing::info!(reason, topics = ?publication.topics, "publication refused");
+        if let Some(topic) = access.first_refused(&publication.topics) {
+            let reason = "the token does not grant `publish` on the topic";
+            tracing::info!(reason, topic = excerpt(topic), "publication refused");
             return Err(challenge(Challenge::InsufficientScope, head));
         }
         Ok(publication.into_draft(topic_hasher))
+    }
+
+    /// Tells the operator, once for each of them, which origins' pages may not read the answers.
+    pub(crate) fn note_origin(&mut self, origin: &[u8], head: &Head) {
+        let is_full = self.refused_origins.len() == REFUSED_ORIGINS_MAX;
+        if is_full || self.settings.cors.allows(origin) || is_own_origin(origin, head) {
+            return;
+        }
+        let origin = excerpt(&String::from_utf8_lossy(origin));
+        if !self.refused_origins.contains(&origin) {
+            let reason = "pages of this origin may not read answers: is it missing in \
+                          `cors_origins`?";
+            tracing::info!(origin, reason, "origin refused");
+            self.refused_origins.insert(origin);
+        }
     }
 
     /// The access that the request's token gives; `None` without a token. A token that fails is
@@ -163,9 +188,7 @@ impl Endpoint {
         let mut fields = head.headers("Authorization");
         let Some(field) = fields.next() else { return Ok(None) };
         let refused = |reason: &dyn std::fmt::Display, challenge_with| {
-            tracing::info!(%reason, %role, "token refused");
-            // Guessing costs a connection each time.
-            challenge(challenge_with, head).close()
+            refuse_token(reason, role, challenge_with, head)
         };
         if fields.next().is_some() {
             return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
@@ -196,6 +219,13 @@ fn audience<'a>(audience: &'a Audience, head: &Head) -> Cow<'a, str> {
     }
 }
 
+/// Whether a page came from the hub's own host. Browsers send its origin with publications, and
+/// do not ask for permission.
+fn is_own_origin(origin: &[u8], head: &Head) -> bool {
+    let host = origin.strip_prefix(b"https://").or(origin.strip_prefix(b"http://"));
+    host.is_some_and(|host| head.host().is_some_and(|own| own.eq_ignore_ascii_case(host)))
+}
+
 /// An answer that tells the client what is wrong with its request, and the operator too.
 fn refuse(
     status: Status,
@@ -206,6 +236,18 @@ fn refuse(
     let reason = reason.to_string();
     tracing::info!(reason, status = status.code(), "{what}");
     Response::problem(status, Some(&reason), ProblemForm::asked_for(head))
+}
+
+/// An answer to a token that fails: the reason is for the operator only.
+fn refuse_token(
+    reason: &dyn std::fmt::Display,
+    role: Role,
+    challenge_with: Challenge,
+    head: &Head,
+) -> Response<'static> {
+    tracing::info!(%reason, %role, "token refused");
+    // Guessing costs a connection each time.
+    challenge(challenge_with, head).close()
 }
 
 /// An answer that asks for a token, or for another one (draft-08 #error-responses).
