@@ -678,6 +678,10 @@ fn keys_without_an_issuer_take_any_issuer(driver: Driver) {
         ("iss", None, 200),
         ("exp", None, 200),
         ("aud", None, 200),
+        // By way of a proxy that ends TLS.
+        ("aud", Some(json!(own_audience.replace("http:", "https:"))), 200),
+        ("aud", Some(json!(own_audience.replace("http:", "ftp:"))), 401),
+        ("aud", Some(json!(own_audience.replace("http:", ""))), 401),
         ("aud", Some(json!("https://other.example")), 401),
         ("exp", Some(json!(now() - 1.0)), 401),
         ("nbf", Some(json!(now() + 60.0)), 401),

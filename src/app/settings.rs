@@ -198,15 +198,23 @@ fn audience(config: &Config) -> Audience {
     Audience::ByHost(known)
 }
 
-/// The hosts, with their ports, that the hub is known by, and the hub URL at each.
+/// The hosts, with their ports, that the hub is known by, and the hub URL at each. What is served
+/// as plain http may be https to the world, by a proxy: there, the URL begins with `//`.
 fn known_hubs(config: &Config) -> Vec<(Box<str>, Box<str>)> {
-    let urls = config.identity.public_urls.iter().chain(&config.listen.origins);
-    urls.filter_map(|url| {
-        let host = url.split_once("://")?.1.split('/').next()?;
-        let hub = HubUrl::new(url, HUB_PATH).ok()?;
-        Some((host.into(), hub.as_str().into()))
-    })
-    .collect()
+    let public = config.identity.public_urls.iter().map(|url| (url, false));
+    let served = config.listen.origins.iter().map(|url| (url, true));
+    public
+        .chain(served)
+        .filter_map(|(url, any_scheme)| {
+            let host = url.split_once("://")?.1.split('/').next()?;
+            let hub = HubUrl::new(url, HUB_PATH).ok()?;
+            let identifier = match hub.as_str().strip_prefix("http:") {
+                Some(without_scheme) if any_scheme => without_scheme,
+                _ => hub.as_str(),
+            };
+            Some((host.into(), identifier.into()))
+        })
+        .collect()
 }
 
 /// The one base of relative topics and patterns.

@@ -40,6 +40,18 @@ const EMPTY_LINES_MAX: usize = 4;
 /// What a request line may have besides its target: method, blanks, version, CR.
 const REQUEST_LINE_OVERHEAD: usize = 64;
 
+/// The `Origin` field of a head that was refused, if it shows in what was received of it: so that
+/// the page which sent it can read why.
+pub fn origin(input: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"origin:";
+    let lines = input.split(|&byte| byte == b'\n').skip(1).take(HEADER_COUNT_MAX);
+    let mut values = lines.filter_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then(|| value.trim_ascii())
+    });
+    values.next()
+}
+
 /// Reads one head after the other. It remembers how far it has looked, so that a head that
 /// arrives in many pieces is looked at once.
 #[derive(Debug, Default)]

@@ -17,8 +17,9 @@ use monoio::{
 };
 
 use super::{
+    budget::Reserved,
     endpoint::Subscribe,
-    local::{Local, Reserved},
+    local::Local,
     pump::{PublishError, Start},
     settings::Overload,
     sockets::send_now,
@@ -31,7 +32,7 @@ use crate::{
         head::Head,
         media::ProblemForm,
         pages,
-        reader::HeadReader,
+        reader::{self, HeadReader},
         refusal::Refusal,
         response::{CONTINUE, Envelope, Response},
         route::{Route, route},
@@ -168,6 +169,7 @@ impl<'a> Connection<'a> {
             }
         }
         let until = Instant::now() + self.local.settings.header_timeout;
+        let mut held: Option<Reserved<'_>> = None;
         loop {
             match self.heads.read(&self.input, limits) {
                 Ok(Some((head, len))) => {
@@ -177,7 +179,17 @@ impl<'a> Connection<'a> {
                 Ok(None) => {}
                 Err(refusal) => return Ok(Some(Err(refusal))),
             }
-            if self.fill(READ_LEN, until).await? == 0 {
+            // A browser whose connection is lost comes back later; after an answer it would not.
+            let budget = &self.local.heads;
+            let has_room = match &mut held {
+                _ if self.input.len() < READ_LEN => true,
+                Some(held) => held.grow(READ_LEN),
+                None => {
+                    held = budget.reserve(self.input.len() + READ_LEN);
+                    held.is_some()
+                }
+            };
+            if !has_room || self.fill(READ_LEN, until).await? == 0 {
                 return Err(Lost);
             }
         }
@@ -268,7 +280,7 @@ impl<'a> Connection<'a> {
             Err(refusal) => return Ok(Err(refused(refusal))),
         };
         if let Some(whole) = reader.take_whole(&self.input) {
-            let Some(reserved) = local.reserve(whole.len()) else { return Ok(Err(full())) };
+            let Some(reserved) = local.bodies.reserve(whole.len()) else { return Ok(Err(full())) };
             let bytes = whole.to_vec();
             self.input.drain(..bytes.len());
             return Ok(Ok(Body { bytes, reserved }));
@@ -276,7 +288,7 @@ impl<'a> Connection<'a> {
         if head.expects_continue && self.input.is_empty() {
             self.send(CONTINUE.to_vec()).await?;
         }
-        let Some(mut reserved) = local.reserve(0) else { return Ok(Err(full())) };
+        let Some(mut reserved) = local.bodies.reserve(0) else { return Ok(Err(full())) };
         let mut bytes = Vec::new();
         let until = Instant::now() + local.settings.body_timeout;
         loop {
@@ -387,7 +399,7 @@ impl<'a> Connection<'a> {
     async fn refuse(&mut self, refusal: Refusal) -> Result<Next, Lost> {
         tracing::info!(reason = %refusal, "request refused");
         let date = self.local.date();
-        let cors = self.local.settings.endpoint.cors.fields(None);
+        let cors = self.local.settings.endpoint.cors.fields(reader::origin(&self.input));
         let envelope = Envelope::for_refusal(Some(&date), cors);
         let mut bytes = Vec::new();
         let _ = Response::refusal(refusal, ProblemForm::Json).encode(&envelope, &mut bytes);

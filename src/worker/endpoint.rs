@@ -39,9 +39,10 @@ use crate::{
 pub enum Audience {
     /// It is configured.
     Fixed(Box<str>),
-    /// One for each host name that the hub is known by; the first for any other.
+    /// One for each host name that the hub is known by; the first for any other. One that begins
+    /// with `//` stands for http and https.
     ByHost(Vec<(Box<str>, Box<str>)>),
-    /// The hub URL under whatever host the request names.
+    /// The hub URL under whatever host the request names, by http or https.
     AnyHost,
 }
 
@@ -214,7 +215,8 @@ fn audience<'a>(audience: &'a Audience, head: &Head) -> Cow<'a, str> {
             Cow::Borrowed(found.or(known.first()).map_or("", |(_, identifier)| identifier))
         }
         Audience::AnyHost => {
-            Cow::Owned(format!("http://{}{}", host(), crate::http::route::HUB_PATH))
+            let host = host().to_ascii_lowercase();
+            Cow::Owned(format!("//{host}{}", crate::http::route::HUB_PATH))
         }
     }
 }

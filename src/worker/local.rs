@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use super::{clock::Clock, endpoint::Endpoint, pump::Pump, settings::Settings, sockets::Sockets};
+use super::{
+    budget::Budget, clock::Clock, endpoint::Endpoint, pump::Pump, settings::Settings,
+    sockets::Sockets,
+};
 use crate::{auth::time::UnixTime, http::date::HttpDate, hub::Moment, log::exchange::Exchange};
 
 pub(super) struct Local {
@@ -27,8 +30,11 @@ pub(super) struct Local {
     idle: RefCell<HashSet<RawFd>>,
     /// Connections that are served by a task.
     pub(super) tasks: Cell<usize>,
-    /// Bytes of request bodies that are being read or wait for the log.
-    bodies: Cell<usize>,
+    /// For request bodies that are being read or wait for the log.
+    pub(super) bodies: Budget,
+    /// For request heads that are longer than usual. Apart from bodies: anybody can send heads,
+    /// and they must not keep publishers out.
+    pub(super) heads: Budget,
     /// No request is served after the one that is being served.
     pub(super) draining: Cell<bool>,
     random: Cell<u64>,
@@ -44,6 +50,7 @@ impl Local {
         pump: Pump<Sockets>,
         seed: u64,
     ) -> Self {
+        let [bodies, heads] = [(); 2].map(|()| Budget::new(settings.body_budget));
         Local {
             worker,
             endpoint: RefCell::new(Endpoint::new(Arc::clone(&settings.endpoint))),
@@ -54,7 +61,8 @@ impl Local {
             listeners: RefCell::default(),
             idle: RefCell::default(),
             tasks: Cell::new(0),
-            bodies: Cell::new(0),
+            bodies,
+            heads,
             draining: Cell::new(false),
             random: Cell::new(seed | 1),
             date: Cell::new((0, HttpDate::new(0))),
@@ -117,12 +125,6 @@ impl Local {
         self.now() + remaining.saturating_sub(early + MARGIN)
     }
 
-    /// Takes room for `len` bytes of a body from the worker's budget, until the guard is dropped.
-    pub(super) fn reserve(&self, len: usize) -> Option<Reserved<'_>> {
-        let mut reserved = Reserved { local: self, len: 0 };
-        reserved.grow(len).then_some(reserved)
-    }
-
     /// Marks a connection as waiting for its next request.
     pub(super) fn set_idle(&self, fd: RawFd, idle: bool) {
         let mut connections = self.idle.borrow_mut();
@@ -139,31 +141,6 @@ impl Local {
             // SAFETY: a descriptor is in the set only while its task holds it open.
             unsafe { libc::shutdown(fd, libc::SHUT_RD) };
         }
-    }
-}
-
-/// Bytes of the body budget.
-pub(super) struct Reserved<'a> {
-    local: &'a Local,
-    len: usize,
-}
-
-impl Reserved<'_> {
-    /// Takes more; false if there is no room, and then nothing is taken.
-    pub(super) fn grow(&mut self, len: usize) -> bool {
-        let taken = self.local.bodies.get() + len;
-        let fits = taken <= self.local.settings.body_budget;
-        if fits {
-            self.local.bodies.set(taken);
-            self.len += len;
-        }
-        fits
-    }
-}
-
-impl Drop for Reserved<'_> {
-    fn drop(&mut self) {
-        self.local.bodies.set(self.local.bodies.get() - self.len);
     }
 }
 

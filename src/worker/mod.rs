@@ -5,6 +5,7 @@
 //! the help of `endpoint`, a subscriber's socket moves to `sockets`, and from then on `pump` feeds
 //! it through `sender`.
 
+mod budget;
 mod clock;
 mod connection;
 mod endpoint;

@@ -30,7 +30,8 @@ pub struct Settings {
     pub head_limits: reader::Limits,
     /// Bytes of one request body.
     pub body_len_max: u64,
-    /// Bytes of all bodies of a worker that are being read or wait for the log.
+    /// Bytes of all bodies of a worker that are being read or wait for the log; long request
+    /// heads may take as many again.
     pub body_budget: usize,
     pub header_timeout: Duration,
     pub body_timeout: Duration,

@@ -108,6 +108,23 @@ fn a_minted_token_grants_what_it_says() {
 }
 
 #[test]
+fn a_hub_that_does_not_know_its_scheme_takes_either() {
+    for (aud, passes) in [
+        ("https://h/.well-known/mercure", true),
+        ("http://h/.well-known/mercure", true),
+        ("//h/.well-known/mercure", false),
+        ("ftp://h/.well-known/mercure", false),
+        ("https:https://h/.well-known/mercure", false),
+        ("https://h/", false),
+    ] {
+        let token = signed(header(), &with(json!({ "aud": aud })), "ap");
+        let hub = "//h/.well-known/mercure";
+        let verdict = strict().verify(&token, Role::Publisher, hub, now());
+        assert_eq!(verdict.is_ok(), passes, "{aud}: {verdict:?}");
+    }
+}
+
+#[test]
 fn claims_are_enforced() {
     let exp = |exp: Value| with(json!({ "exp": exp }));
     let nbf = |nbf: Value| with(json!({ "nbf": nbf }));

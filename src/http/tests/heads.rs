@@ -5,7 +5,7 @@ use crate::http::{
     cookie::cookie,
     head::{Head, Method, Version},
     media::ProblemForm,
-    reader::{HEADER_COUNT_MAX, HeadReader, Limits},
+    reader::{self, HEADER_COUNT_MAX, HeadReader, Limits},
     refusal::Refusal,
 };
 
@@ -220,4 +220,12 @@ fn a_reader_is_ready_for_the_next_head() {
     assert!(matches!(reader.read(first, &limits), Ok(Some(_))));
     let second = reader.read(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n", &limits).unwrap().unwrap();
     assert_eq!(second.0.path(), b"/b");
+}
+
+#[test]
+fn the_origin_of_a_head_that_was_refused_is_found() {
+    let refused = b"GET /too-long HTTP/1.1\r\nHost: h\r\nORIGIN: https://a \r\nX";
+    assert_eq!(reader::origin(refused), Some(&b"https://a"[..]));
+    assert_eq!(reader::origin(b"origin: https://a\r\n"), None, "not in the request line");
+    assert_eq!(reader::origin(b"GET / HTTP/1.1\r\nX-Origin: a\r\nOri"), None);
 }
