@@ -29,6 +29,11 @@ pub(super) struct Reserved<'a> {
 }
 
 impl Reserved<'_> {
+    /// Takes what is missing to `len` bytes in all; `None` if there is no room.
+    pub(super) fn cover(&mut self, len: usize) -> Option<()> {
+        self.grow(len.saturating_sub(self.len)).then_some(())
+    }
+
     /// Takes more; false if there is no room, and then nothing is taken.
     pub(super) fn grow(&mut self, len: usize) -> bool {
         let Budget { taken, max } = self.budget;
@@ -57,7 +62,7 @@ mod tests {
         let mut one = budget.reserve(60).unwrap();
         assert!(budget.reserve(41).is_none());
         assert!(!one.grow(41), "nothing is taken");
-        assert!(one.grow(40));
+        assert!(one.cover(50).is_some() && one.cover(100).is_some() && one.cover(101).is_none());
         drop(one);
         assert!(budget.reserve(100).is_some());
     }

@@ -169,7 +169,7 @@ impl<'a> Connection<'a> {
             }
         }
         let until = Instant::now() + self.local.settings.header_timeout;
-        let mut held: Option<Reserved<'_>> = None;
+        let mut held = self.local.heads.reserve(0).ok_or(Lost)?;
         loop {
             match self.heads.read(&self.input, limits) {
                 Ok(Some((head, len))) => {
@@ -180,16 +180,11 @@ impl<'a> Connection<'a> {
                 Err(refusal) => return Ok(Some(Err(refusal))),
             }
             // A browser whose connection is lost comes back later; after an answer it would not.
-            let budget = &self.local.heads;
-            let has_room = match &mut held {
-                _ if self.input.len() < READ_LEN => true,
-                Some(held) => held.grow(READ_LEN),
-                None => {
-                    held = budget.reserve(self.input.len() + READ_LEN);
-                    held.is_some()
-                }
-            };
-            if !has_room || self.fill(READ_LEN, until).await? == 0 {
+            if self.input.len() >= READ_LEN {
+                self.input.reserve(READ_LEN);
+                held.cover(self.input.capacity()).ok_or(Lost)?;
+            }
+            if self.fill(READ_LEN, until).await? == 0 {
                 return Err(Lost);
             }
         }

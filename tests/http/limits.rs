@@ -1,5 +1,7 @@
 //! What is too much, and how the hub says so.
 
+use std::time::Duration;
+
 use crate::{
     common::{
         client::{Connection, publication_of, request},
@@ -12,6 +14,7 @@ use crate::{
 on_both_drivers!(
     heads_have_limits,
     the_limits_of_heads_are_settings,
+    long_heads_have_a_budget,
     a_declared_length_is_refused_at_once,
     chunks_are_refused_when_they_exceed,
     another_protocol_is_answered_at_once,
@@ -65,6 +68,26 @@ fn the_limits_of_heads_are_settings(driver: Driver) {
     assert_eq!(refusal(hub.addr, &with_fields(6)), 431);
     assert_eq!(refusal(hub.addr, &with_target(2200)), 414);
     assert_eq!(refusal(hub.addr, &of_length(2049)), 431);
+}
+
+/// Heads that never end hold no more than their budget, and keep no publisher out.
+fn long_heads_have_a_budget(driver: Driver) {
+    const HEADS: usize = 40;
+    let setup = Setup::new(driver).env("PETASOS_WORKERS", "1");
+    let hub = setup.directive("body_budget 1MiB").directive("max_request_body_size 1MiB").start();
+    let unfinished = of_length(100 * 1024).replace("\r\n\r\n", "");
+    let mut connections: Vec<Connection> = (0..HEADS)
+        .map(|_| {
+            let mut connection = Connection::open(hub.addr);
+            connection.try_send(&unfinished);
+            connection
+        })
+        .collect();
+    let is_held = |it: &mut Connection| it.is_silent_for(Duration::from_millis(100));
+    let closed = connections.iter_mut().map(|it| usize::from(!is_held(it))).sum::<usize>();
+    assert!((HEADS - 10..HEADS).contains(&closed), "{closed} of {HEADS} are closed");
+    let token = tokens::publisher(&["*"]);
+    assert_eq!(request(hub.addr, &publication_of(&token, "topic=a")).status, 200);
 }
 
 fn a_declared_length_is_refused_at_once(driver: Driver) {
