@@ -4,12 +4,16 @@ use crate::{
     common::{
         client::{Connection, Stream, publication},
         hub::{Driver, Setup},
+        process::free_addr,
         tokens,
     },
     on_both_drivers,
 };
 
-on_both_drivers!(what_is_published_after_the_first_byte_is_received);
+on_both_drivers!(
+    what_is_published_after_the_first_byte_is_received,
+    a_killed_hub_starts_again_on_its_port_at_once,
+);
 
 /// The first bytes of the answer left the hub before the subscriber was in it: what was published
 /// right then was lost.
@@ -33,4 +37,24 @@ fn what_is_published_after_the_first_byte_is_received(driver: Driver) {
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// The kernel lets go of a ring's sockets a moment after their process is gone.
+fn a_killed_hub_starts_again_on_its_port_at_once(driver: Driver) {
+    let addr = free_addr();
+    let (mut streams, mut idle) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let hub = Setup::new(driver).env("ADDR", &addr.to_string()).start();
+        // They stay: who leaves first lets the kernel go on sooner.
+        streams.extend((0..50).map(|_| Stream::open(addr, "match=a", "")));
+        idle.extend((0..20).map(|_| Connection::open(addr)));
+        hub.signal(libc::SIGKILL);
+        // The next one starts at the very moment at which this one is gone.
+        // SAFETY: a plain system call; what it fills in is never read. The child stays waitable.
+        unsafe {
+            let mut info = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOWAIT;
+            libc::waitid(libc::P_PID, hub.pid() as libc::id_t, &raw mut info, flags);
+        }
+    }
 }
