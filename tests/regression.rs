@@ -2,9 +2,9 @@
 
 use crate::{
     common::{
-        client::{Connection, Stream, publication},
+        client::{Connection, Stream, publication, publish},
         hub::{Driver, Setup},
-        process::free_addr,
+        process::{free_addr, limit_open_files},
         tokens,
     },
     on_both_drivers,
@@ -12,6 +12,7 @@ use crate::{
 
 on_both_drivers!(
     what_is_published_after_the_first_byte_is_received,
+    many_workers_with_few_open_files_serve_many,
     a_killed_hub_starts_again_on_its_port_at_once,
 );
 
@@ -37,6 +38,19 @@ fn what_is_published_after_the_first_byte_is_received(driver: Driver) {
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// Each worker's table was thought to hold the descriptors of all workers: where there were many,
+/// one subscriber for each was all that the hub took.
+fn many_workers_with_few_open_files_serve_many(driver: Driver) {
+    let mut setup = Setup::new(driver).env("PETASOS_WORKERS", "20");
+    limit_open_files(setup.command(), 400, 400);
+    let hub = setup.start();
+    let mut streams: Vec<_> = (0..100).map(|_| Stream::open(hub.addr, "match=a", "")).collect();
+    publish(hub.addr, &tokens::publisher(&["*"]), &[("topic", "a"), ("data", "x")]);
+    for stream in &mut streams {
+        assert_eq!(stream.data(1), ["x"]);
+    }
 }
 
 /// The kernel lets go of a ring's sockets a moment after their process is gone.
