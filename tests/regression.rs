@@ -1,5 +1,7 @@
 //! One test for each mistake that was found in the hub, by what a client saw.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     common::{
         client::{Connection, Stream, publication, publish},
@@ -12,6 +14,7 @@ use crate::{
 
 on_both_drivers!(
     what_is_published_after_the_first_byte_is_received,
+    connections_that_ask_for_nothing_make_room,
     many_workers_with_few_open_files_serve_many,
     a_killed_hub_starts_again_on_its_port_at_once,
 );
@@ -38,6 +41,34 @@ fn what_is_published_after_the_first_byte_is_received(driver: Driver) {
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// Connections that waited for their next request filled all places for requests, and nobody else
+/// got in until the idle time-out.
+fn connections_that_ask_for_nothing_make_room(driver: Driver) {
+    // A few more than twice as many as have a place.
+    const CONNECTIONS: usize = 50;
+    let mut setup = Setup::new(driver).env("PETASOS_WORKERS", "1");
+    limit_open_files(setup.command(), 256, 256);
+    let hub = setup.start();
+    let begin = Instant::now();
+    let mut idle = Vec::new();
+    for begun in ["", "GET /healthz HTTP/1.1\r\n"] {
+        for _ in 0..CONNECTIONS {
+            let mut connection = Connection::open(hub.addr);
+            connection.send("GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n");
+            assert_eq!(connection.answer().status, 200);
+            connection.send(begun);
+            idle.push(connection);
+        }
+    }
+    let mut stream = Stream::open(hub.addr, "match=a", "");
+    publish(hub.addr, &tokens::publisher(&["*"]), &[("topic", "a"), ("data", "x")]);
+    assert_eq!(stream.data(1), ["x"]);
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert!(idle[0].is_closed(), "who waited longest had to go");
+    let last = idle.len() - 1;
+    assert_eq!(idle[last].send("Host: hub\r\n\r\n").answer().status, 200);
 }
 
 /// Each worker's table was thought to hold the descriptors of all workers: where there were many,

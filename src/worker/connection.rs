@@ -140,14 +140,15 @@ impl<'a> Connection<'a> {
     /// for its first byte.
     async fn head(&mut self, wait: Duration) -> Result<Option<Result<Head, Refusal>>, Lost> {
         let limits = &self.local.settings.head_limits;
-        if self.input.is_empty() {
-            if self.local.draining.get() {
-                return Ok(None);
-            }
-            let fd = self.stream.as_raw_fd();
-            self.local.set_idle(fd, true);
+        let is_idle = self.input.is_empty();
+        if is_idle && self.local.draining.get() {
+            return Ok(None);
+        }
+        let local = self.local;
+        let waiting = local.wait_for_request(self.stream.as_raw_fd(), !is_idle);
+        if is_idle {
             let read = self.fill(READ_LEN, Instant::now() + wait).await;
-            self.local.set_idle(fd, false);
+            waiting.begun();
             // Nobody is owed an answer yet.
             if !matches!(read, Ok(1..)) {
                 return read.map(|_| None);

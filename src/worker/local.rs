@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
+    collections::BTreeMap,
     future::Future,
     os::fd::RawFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,6 +15,10 @@ use std::{
 use super::{clock::Clock, endpoint::Endpoint, pump::Pump, settings::Settings, sockets::Sockets};
 use crate::{auth::time::UnixTime, http::date::HttpDate, hub::Moment, log::exchange::Exchange};
 
+/// So long a connection may wait for a request even where others wait for its place: what is
+/// under way from an honest client is here by then.
+const WAIT_GRANTED: Duration = Duration::from_millis(500);
+
 pub(super) struct Local {
     pub(super) worker: usize,
     pub(super) settings: Arc<Settings>,
@@ -23,8 +27,9 @@ pub(super) struct Local {
     pub(super) endpoint: RefCell<Endpoint>,
     pump: RefCell<Pump<Sockets>>,
     pub(super) listeners: RefCell<Vec<RawFd>>,
-    /// Connections that wait for a request and have sent nothing of it.
-    idle: RefCell<HashSet<RawFd>>,
+    /// Connections whose next request is not here yet, the longest waiting first.
+    waiting: RefCell<BTreeMap<u64, Waiting>>,
+    waits: Cell<u64>,
     /// Connections that are served by a task.
     pub(super) tasks: Cell<usize>,
     /// Bytes of request bodies that are being read or wait for the log.
@@ -52,7 +57,8 @@ impl Local {
             clock,
             pump: RefCell::new(pump),
             listeners: RefCell::default(),
-            idle: RefCell::default(),
+            waiting: RefCell::default(),
+            waits: Cell::new(0),
             tasks: Cell::new(0),
             bodies: Cell::new(0),
             draining: Cell::new(false),
@@ -123,22 +129,64 @@ impl Local {
         reserved.grow(len).then_some(reserved)
     }
 
-    /// Marks a connection as waiting for its next request.
-    pub(super) fn set_idle(&self, fd: RawFd, idle: bool) {
-        let mut connections = self.idle.borrow_mut();
-        if idle {
-            connections.insert(fd);
-        } else {
-            connections.remove(&fd);
-        }
+    /// Notes that a connection waits for its next request, until the guard is dropped.
+    pub(super) fn wait_for_request(&self, fd: RawFd, begun: bool) -> Wait<'_> {
+        let id = self.waits.get();
+        self.waits.set(id + 1);
+        self.waiting.borrow_mut().insert(id, Waiting { fd, begun, since: self.now() });
+        Wait { local: self, id }
     }
 
-    /// Ends connections that wait for a request: their tasks see the end of input.
+    /// Ends connections that wait for a request and have sent nothing of it: their tasks see the
+    /// end of input.
     pub(super) fn shut_idle(&self) {
-        for &fd in &*self.idle.borrow() {
-            // SAFETY: a descriptor is in the set only while its task holds it open.
-            unsafe { libc::shutdown(fd, libc::SHUT_RD) };
+        let waiting = self.waiting.borrow();
+        waiting.values().filter(|waiting| !waiting.begun).for_each(Waiting::shut);
+    }
+
+    /// Ends the connection that has waited longest for a request, if it had the time to send one.
+    pub(super) fn shut_longest_waiting(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        let Some(longest) = waiting.first_entry() else { return };
+        if longest.get().since + WAIT_GRANTED <= self.now() {
+            longest.remove().shut();
         }
+    }
+}
+
+/// A connection whose next request is not here yet.
+struct Waiting {
+    fd: RawFd,
+    /// A part of the request is here.
+    begun: bool,
+    since: Moment,
+}
+
+impl Waiting {
+    fn shut(&self) {
+        // SAFETY: a descriptor is noted only while its task holds it open.
+        unsafe { libc::shutdown(self.fd, libc::SHUT_RD) };
+    }
+}
+
+/// The wait for a request.
+pub(super) struct Wait<'a> {
+    local: &'a Local,
+    id: u64,
+}
+
+impl Wait<'_> {
+    /// The request has begun to arrive.
+    pub(super) fn begun(&self) {
+        if let Some(waiting) = self.local.waiting.borrow_mut().get_mut(&self.id) {
+            waiting.begun = true;
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.local.waiting.borrow_mut().remove(&self.id);
     }
 }
 

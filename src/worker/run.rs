@@ -34,7 +34,8 @@ pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driv
     let (mut failing, mut in_a_row) = (false, 0);
     while !local.draining.get() {
         if local.tasks.get() >= local.settings.requests_max {
-            // They wait in the kernel until others are done.
+            // They wait in the kernel until others are done, or have asked for nothing for longest.
+            local.shut_longest_waiting();
             monoio::time::sleep(Duration::from_millis(5)).await;
             continue;
         }
