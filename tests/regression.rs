@@ -17,6 +17,7 @@ on_both_drivers!(
     connections_that_ask_for_nothing_make_room,
     many_workers_with_few_open_files_serve_many,
     a_killed_hub_starts_again_on_its_port_at_once,
+    who_is_turned_away_is_logged,
 );
 
 /// The first bytes of the answer left the hub before the subscriber was in it: what was published
@@ -101,5 +102,19 @@ fn a_killed_hub_starts_again_on_its_port_at_once(driver: Driver) {
             let flags = libc::WEXITED | libc::WNOWAIT;
             libc::waitid(libc::P_PID, hub.pid() as libc::id_t, &raw mut info, flags);
         }
+    }
+}
+
+/// The operator was not told that the hub took no more subscribers.
+fn who_is_turned_away_is_logged(driver: Driver) {
+    for overload in ["retry", "reject"] {
+        let setup =
+            Setup::new(driver).env("PETASOS_WORKERS", "1").env("PETASOS_OVERLOAD", overload);
+        let hub = setup.env("PETASOS_MAX_CONNECTIONS", "1").start();
+        let _stream = Stream::open(hub.addr, "match=a", "");
+        Connection::open(hub.addr)
+            .send("GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: hub\r\n\r\n")
+            .head();
+        hub.wait_for_log("as many subscribers as it takes");
     }
 }

@@ -295,6 +295,14 @@ impl<'a> Connection<'a> {
         };
         let is_full = local.pump(|pump| pump.hub.len()) >= local.settings.subscribers_max;
         if is_full || local.draining.get() {
+            let reason = match is_full {
+                true => {
+                    "the hub has as many subscribers as it takes (the limit on open files, \
+                         and max_connections)"
+                }
+                false => "the hub is about to end",
+            };
+            tracing::info!(reason, "subscriber turned away");
             return self.turn_away(&head).await;
         }
         let Some(since) = subscribe.since.clone() else {
