@@ -61,8 +61,11 @@ pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driv
             Err(_) if local.draining.get() => return,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, "accepting connections failed: is the limit on open \\
-                                             files too low (ulimit -n)?");
+                    tracing::error!(
+                        %error,
+                        "accepting connections failed: is the limit on open files too low \
+                         (ulimit -n)?"
+                    );
                 }
                 monoio::time::sleep(Duration::from_millis(50)).await;
             }
