@@ -22,8 +22,12 @@ use crate::{
     worker::{Audience, EndpointSettings, Settings},
 };
 
-/// Descriptors that are not connections: rings, bells, timers, logs.
+/// Descriptors that are neither connections nor a worker's: standard streams, signals, logs.
 const OTHER_FILES: u64 = 64;
+/// Descriptors of a worker besides its listeners: bells, rings, timers.
+const FILES_OF_WORKER: u64 = 16;
+/// Of these, made before workers leave the shared table, and so in the table of each.
+const SHARED_FILES_OF_WORKER: u64 = 4;
 /// Of the connections, one in so many is left for requests.
 const REQUESTS_SHARE: u64 = 10;
 /// More open files than anybody has connections: from here on a shared table will do.
@@ -84,8 +88,7 @@ pub(super) fn hub(
         FileTables::Shared => false,
         FileTables::Worker => true,
     };
-    let share = if own_file_tables { 1 } else { workers as u64 };
-    let connections = (open_files.saturating_sub(OTHER_FILES * workers as u64) / share).max(2);
+    let connections = connections(config, workers as u64, open_files, own_file_tables);
     let requests_max = size(connections / REQUESTS_SHARE).max(1);
     let mut subscribers_max = size(connections) - requests_max;
     if let Some(max) = requests.connections_max {
@@ -129,6 +132,16 @@ pub(super) fn hub(
         unknown_id: streams.unknown_last_event_id,
         readers: READERS,
     })
+}
+
+/// Connections of a worker that the limit on open files leaves room for.
+fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: bool) -> u64 {
+    let of_worker = FILES_OF_WORKER + config.listen.addresses.len() as u64;
+    let (others, share) = match own_file_tables {
+        true => (SHARED_FILES_OF_WORKER * workers + of_worker, 1),
+        false => (of_worker * workers, workers),
+    };
+    (open_files.saturating_sub(OTHER_FILES + others) / share).max(2)
 }
 
 fn endpoint(config: &Config) -> Result<EndpointSettings, ServeError> {

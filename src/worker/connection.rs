@@ -151,18 +151,19 @@ impl<'a> Connection<'a> {
     /// for its first byte.
     async fn head(&mut self, wait: Duration) -> Result<Option<Result<Head, Refusal>>, Lost> {
         let limits = &self.local.settings.head_limits;
-        if self.input.is_empty() {
-            if self.local.draining.get() {
-                return Ok(None);
-            }
+        let is_idle = self.input.is_empty();
+        if is_idle && self.local.draining.get() {
+            return Ok(None);
+        }
+        let local = self.local;
+        let waiting = local.waits.begin(self.stream.as_raw_fd(), !is_idle, local.now());
+        if is_idle {
             // What a long request needed is not held for as long as a client is idle.
             if self.input.capacity() > READ_LEN {
                 self.input = Vec::new();
             }
-            let fd = self.stream.as_raw_fd();
-            self.local.set_idle(fd, true);
             let read = self.fill(READ_LEN, Instant::now() + wait).await;
-            self.local.set_idle(fd, false);
+            waiting.begun();
             // Nobody is owed an answer yet.
             if !matches!(read, Ok(1..)) {
                 return read.map(|_| None);
@@ -319,6 +320,14 @@ impl<'a> Connection<'a> {
             remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
         let is_full = local.pump(|pump| pump.hub.len()) >= local.settings.subscribers_max;
         if is_full || local.draining.get() {
+            let reason = match is_full {
+                true => {
+                    "the hub has as many subscribers as it takes (the limit on open files, \
+                         and max_connections)"
+                }
+                false => "the hub is about to end",
+            };
+            tracing::info!(reason, "subscriber turned away");
             return self.turn_away(&head).await;
         }
         let admitted = Admitted { interest, deadline };

@@ -8,7 +8,8 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr as UnixAddr, UnixListener},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -24,6 +25,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(25);
 /// Bytes that the kernel takes for a peer beyond what is on its way to it: a peer that stopped
 /// reading costs no more.
 const UNSENT_MAX: u32 = 64 * 1024;
+/// An address that is in use for longer is served by somebody who lives.
+const AFTERLIFE: Duration = Duration::from_millis(500);
 
 /// Opens a worker's listening socket. Everything that is set here, accepted sockets inherit.
 pub(crate) fn listen(addr: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
@@ -62,8 +65,7 @@ impl Claim {
     pub(crate) fn new(addr: SocketAddr) -> io::Result<Self> {
         // Nobody else can be given a port that the kernel is yet to choose.
         let lock = (addr.port() != 0).then(|| lock(addr)).transpose()?;
-        let probe = socket(addr)?;
-        probe.bind(&addr.into())?;
+        let probe = bind_when_free(addr)?;
         let addr = probe.local_addr()?.as_socket().unwrap_or(addr);
         Ok(Claim { addr, _lock: lock })
     }
@@ -78,6 +80,21 @@ impl Claim {
 pub(crate) fn has_ipv6() -> bool {
     let loopback = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
     socket(loopback).is_ok_and(|socket| socket.bind(&loopback.into()).is_ok())
+}
+
+/// Binds to the address, and waits a little for it: the sockets of a ring outlive a process that
+/// was killed by a moment.
+fn bind_when_free(addr: SocketAddr) -> io::Result<Socket> {
+    let until = Instant::now() + AFTERLIFE;
+    loop {
+        let socket = socket(addr)?;
+        match socket.bind(&addr.into()) {
+            Ok(()) => return Ok(socket),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) if Instant::now() >= until => return Err(error),
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
 
 fn lock(addr: SocketAddr) -> io::Result<UnixListener> {

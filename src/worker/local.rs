@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
     future::Future,
     os::fd::RawFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,7 +13,7 @@ use std::{
 
 use super::{
     budget::Budget, clock::Clock, endpoint::Endpoint, pump::Pump, settings::Settings,
-    sockets::Sockets,
+    sockets::Sockets, waits::Waits,
 };
 use crate::{auth::time::UnixTime, http::date::HttpDate, hub::Moment, log::exchange::Exchange};
 
@@ -26,8 +25,7 @@ pub(super) struct Local {
     pub(super) endpoint: RefCell<Endpoint>,
     pump: RefCell<Pump<Sockets>>,
     pub(super) listeners: RefCell<Vec<RawFd>>,
-    /// Connections that wait for a request and have sent nothing of it.
-    idle: RefCell<HashSet<RawFd>>,
+    pub(super) waits: Waits,
     /// Connections that are served by a task.
     pub(super) tasks: Cell<usize>,
     /// For request bodies that are being read or wait for the log.
@@ -59,7 +57,7 @@ impl Local {
             clock,
             pump: RefCell::new(pump),
             listeners: RefCell::default(),
-            idle: RefCell::default(),
+            waits: Waits::default(),
             tasks: Cell::new(0),
             bodies,
             heads,
@@ -123,24 +121,6 @@ impl Local {
         const MARGIN: Duration = Duration::from_millis(20);
         let early = (remaining / 5).min(EARLY_MAX).mul_f64(self.random());
         self.now() + remaining.saturating_sub(early + MARGIN)
-    }
-
-    /// Marks a connection as waiting for its next request.
-    pub(super) fn set_idle(&self, fd: RawFd, idle: bool) {
-        let mut connections = self.idle.borrow_mut();
-        if idle {
-            connections.insert(fd);
-        } else {
-            connections.remove(&fd);
-        }
-    }
-
-    /// Ends connections that wait for a request: their tasks see the end of input.
-    pub(super) fn shut_idle(&self) {
-        for &fd in &*self.idle.borrow() {
-            // SAFETY: a descriptor is in the set only while its task holds it open.
-            unsafe { libc::shutdown(fd, libc::SHUT_RD) };
-        }
     }
 }
 

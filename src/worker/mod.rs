@@ -20,6 +20,7 @@ mod sender;
 mod settings;
 mod sockets;
 mod start;
+mod waits;
 
 pub use self::{
     endpoint::{Audience, EndpointSettings},

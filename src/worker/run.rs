@@ -34,7 +34,8 @@ pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driv
     let (mut failing, mut in_a_row) = (false, 0);
     while !local.draining.get() {
         if local.tasks.get() >= local.settings.requests_max {
-            // They wait in the kernel until others are done.
+            // They wait in the kernel until others are done, or have asked for nothing for longest.
+            local.waits.shut_longest(local.now());
             monoio::time::sleep(Duration::from_millis(5)).await;
             continue;
         }
@@ -60,8 +61,11 @@ pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driv
             Err(_) if local.draining.get() => return,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, "accepting connections failed: is the limit on open \\
-                                             files too low (ulimit -n)?");
+                    tracing::error!(
+                        %error,
+                        "accepting connections failed: is the limit on open files too low \
+                         (ulimit -n)?"
+                    );
                 }
                 monoio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -135,7 +139,7 @@ fn turn(local: &Local, events: &mut Vec<Event>) -> Turn {
 fn begin_drain(local: &Local) {
     local.draining.set(true);
     local.listeners.borrow().iter().for_each(stop_listening);
-    local.shut_idle();
+    local.waits.shut_idle();
     local.pump(|pump| {
         pump.hub.drain(local.settings.grace_period, local.now(), || local.random());
     });
