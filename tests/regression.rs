@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     common::{
         client::{Connection, Stream, publication, publish},
-        hub::{Driver, Setup},
+        hub::{Driver, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
         process::{free_addr, limit_open_files},
         tokens,
     },
@@ -117,4 +117,17 @@ fn who_is_turned_away_is_logged(driver: Driver) {
             .head();
         hub.wait_for_log("as many subscribers as it takes");
     }
+}
+
+/// A key in the environment kept `--dev` from starting, with a text about issuers that nobody had
+/// named.
+#[test]
+fn dev_starts_beside_keys_of_the_environment() {
+    let keys = Setup::bare()
+        .env("MERCURE_PUBLISHER_JWT_KEY", PUBLISHER_KEY)
+        .env("MERCURE_SUBSCRIBER_JWT_KEY", SUBSCRIBER_KEY);
+    let mut hub = keys.arg("--dev").start();
+    let output = hub.output_up_to("Token");
+    let token = output.split_whitespace().last().unwrap();
+    publish(hub.addr, token, &[("topic", "a"), ("data", "x")]);
 }

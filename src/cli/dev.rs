@@ -17,7 +17,8 @@ pub(super) fn new_key() -> Result<Secret, String> {
 
 /// The text for a hub with these settings.
 pub(super) fn banner(config: &Config) -> Result<String, String> {
-    let key = config.access.keys.iter().find(|key| key.issuer.as_deref() == Some(DEV_ISSUER));
+    // The preset adds its key behind those that were given.
+    let key = config.access.keys.last().filter(|_| config.dev);
     let key = key.ok_or("the settings have no key of --dev")?;
     let claims = Claims {
         issuer: Some(DEV_ISSUER.to_owned()),

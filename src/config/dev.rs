@@ -18,16 +18,18 @@ pub(super) const PRESET: [(&str, &str); 4] = [
     ("transport", "memory"),
 ];
 
-/// Adds the key of the printed token, beside those that were given, and pins the audience to the
+/// Adds the key of the printed token, behind those that were given, and pins the audience to the
 /// URL that is printed.
 pub(super) fn complete(config: &mut Config, key: &Secret, keys: &mut Vec<(IssuerKey, Source)>) {
     config.dev = true;
     if config.identity.resource_identifier.is_none() {
         config.identity.resource_identifier = Some(config.listen.hub_url());
     }
+    // Keys that are bound to an issuer and keys that are not do not go together.
+    let is_bound = keys.iter().all(|(given, _)| given.issuer.is_some());
     for role in [Role::Publisher, Role::Subscriber] {
         let key = IssuerKey {
-            issuer: Some(DEV_ISSUER.to_owned()),
+            issuer: is_bound.then(|| DEV_ISSUER.to_owned()),
             role,
             secret: key.clone(),
             algorithm: Algorithm::Hs256,
