@@ -19,7 +19,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
@@ -68,7 +68,7 @@ pub fn serve(config: Config, notices: Vec<Notice>, banner: Option<String>) -> Ex
 
 fn run(config: &Config, banner: Option<&str>) -> Result<(), ServeError> {
     // Before anything runs: a signal that comes early ends the start, and is not lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let open_files = limits::raise_open_files();
     limits::refuse_huge_pages();
     let workers = settings::workers(config);
@@ -86,11 +86,16 @@ fn run(config: &Config, banner: Option<&str>) -> Result<(), ServeError> {
     let running = worker::start(&hub.worker, addrs, bells, &exchange, &readers, &seeds)?;
     announce(&running, workers, config.workers.driver, banner);
 
-    let signal = signals.forever().next();
+    let signal = signals.forever().find(|&signal| {
+        if signal == SIGHUP {
+            tracing::warn!("settings are not read again while the hub runs: restart it instead");
+        }
+        signal != SIGHUP
+    });
     tracing::info!(signal, "stopping: no more connections are taken");
     // A second signal ends at once: whoever sends it does not want to wait.
     thread::spawn(move || {
-        if signals.forever().next().is_some() {
+        if signals.forever().any(|signal| signal != SIGHUP) {
             std::process::exit(1);
         }
     });

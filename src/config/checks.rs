@@ -15,6 +15,18 @@ pub(super) fn issuers_without_keys() -> Mistake {
     )
 }
 
+pub(super) fn mixed_issuers(config: &Config) -> Option<Mistake> {
+    let mut issuers = config.access.keys.iter().map(|key| key.issuer.is_some());
+    let first = issuers.next()?;
+    issuers.any(|other| other != first).then(|| {
+        missing(
+            "some keys are bound to an issuer and some are not, so tokens of anybody would count \
+             beside those of the issuers: name the issuer of the others (MERCURE_TRUSTED_ISSUERS, \
+             or an `issuer` block)",
+        )
+    })
+}
+
 pub(super) fn missing_keys(config: &Config) -> Vec<Mistake> {
     let has = |role| config.access.keys.iter().any(|key| key.role == role);
     let mut mistakes = Vec::new();

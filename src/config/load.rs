@@ -183,6 +183,7 @@ fn finish(
     checks::fit_budgets(&mut config);
     if keys_are_known {
         mistakes.extend(checks::missing_keys(&config));
+        mistakes.extend(checks::mixed_issuers(&config));
         notices.extend(checks::warnings(&config));
     }
     config

@@ -140,8 +140,12 @@ fn every_setting_is_complete_and_can_be_given_everywhere() {
         assert_eq!(*variable, format!("PETASOS_{}", flag.to_uppercase().replace('-', "_")));
 
         let value = sample(setting);
-        let given_as_flag = config(&Given { flags: &[(&flag, value)], ..Given::default() });
-        let given_as_variable = from_variables(&[(variable, value)]);
+        // Blocks of issuers do not go with keys that are bound to none.
+        let bound = [("MERCURE_TRUSTED_ISSUERS", "urn:k")];
+        let bound = if setting.kind == Kind::SecretBlocks { &bound[..] } else { &[] };
+        let with = Given { variables: bound, ..Given::default() };
+        let given_as_flag = config(&Given { flags: &[(&flag, value)], ..with });
+        let given_as_variable = from_variables(&[bound, &[(variable, value)]].concat());
         assert_ne!(given_as_flag, default, "{name} has no effect");
         assert_eq!(given_as_flag, given_as_variable, "{name}");
 
@@ -152,7 +156,7 @@ fn every_setting_is_complete_and_can_be_given_everywhere() {
         };
         // Keys in variables win over those in the file.
         let from_environment = ["publisher_jwt", "subscriber_jwt"].contains(&name);
-        let file = |file| Given { file, without_keys: from_environment, ..Given::default() };
+        let file = |file| Given { file, without_keys: from_environment, ..with };
         if from_environment {
             let all = format!("publisher_jwt {KEY}\nsubscriber_jwt {KEY}\n{directive}");
             assert_eq!(given_as_flag, config(&file(&all)), "{name}");
@@ -260,7 +264,8 @@ fn keys_come_with_role_issuer_and_algorithm() {
     );
     // Issuers of a later source replace those of an earlier one.
     let flags = [("issuer-file", "/issuers")];
-    let replaced = Given { file, flags: &flags, variables: &[("KEY", KEY)], ..Given::default() };
+    let variables = [("KEY", KEY), ("MERCURE_TRUSTED_ISSUERS", "urn:k")];
+    let replaced = Given { file, flags: &flags, variables: &variables, ..Given::default() };
     assert_eq!(keys(&replaced)[0], key(Some("urn:i"), Publisher, OTHER, Hs256, false));
     assert_eq!(keys(&replaced).len(), 3);
 }
@@ -534,6 +539,8 @@ fn a_hub_that_nobody_could_use_does_not_start() {
     let publisher = [("MERCURE_PUBLISHER_JWT_KEY", KEY), ("MERCURE_ALLOW_ANONYMOUS", "1")];
     assert!(load_given(&Given { variables: &publisher, ..bare }).is_ok());
     let bare = Given { without_keys: true, ..Given::default() };
+    let file = "issuer urn:a {\npublisher {\njwt 0123456789abcdef0123456789abcdef\n}\n}";
+    assert!(mistakes(&Given { file, ..Given::default() }).starts_with("some keys are bound"));
     let issuers = [("MERCURE_TRUSTED_ISSUERS", "urn:a")];
     assert!(
         mistakes(&Given { variables: &issuers, ..bare })
@@ -550,14 +557,16 @@ fn no_secret_is_in_any_line() {
     let nested = format!("issuer urn:a {{\npublisher {{\njwt {secret} {secret}\n}}\n}}");
     assert!(!mistakes(&file(&nested)).contains("horse"));
 
-    let good = format!(
-        "issuer urn:a {{\npublisher {{\njwt {secret}\n}}\n}}\npublisher_jwt {secret} HS384\n\
-         subscriber_jwt {secret}\nsubscriber_jwt_previous {secret}"
+    let block = format!("anonymous\nissuer urn:a {{\npublisher {{\njwt {secret}\n}}\n}}");
+    let keys = format!(
+        "publisher_jwt {secret} HS384\nsubscriber_jwt {secret}\nsubscriber_jwt_previous {secret}"
     );
-    let loaded = load_given(&file(&good)).unwrap();
-    let all = format!("{}\n{}\n{loaded:?}", loaded.describe(), lines(&loaded.notices));
-    assert!(!all.contains("horse"), "{all}");
-    assert!(loaded.describe().contains("publisher_jwt *** HS384"), "{all}");
+    for (good, shown) in [(&block, "jwt ***"), (&keys, "publisher_jwt *** HS384")] {
+        let loaded = load_given(&file(good)).unwrap();
+        let all = format!("{}\n{}\n{loaded:?}", loaded.describe(), lines(&loaded.notices));
+        assert!(!all.contains("horse"), "{all}");
+        assert!(loaded.describe().contains(shown), "{all}");
+    }
 }
 
 #[test]
