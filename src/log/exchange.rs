@@ -170,8 +170,9 @@ impl Exchange {
         }
     }
 
-    /// Hands a publication to the log, or gives it back when it has to wait: then the worker is
-    /// woken once it is worth another try.
+    /// Lays a publication before the log, or gives it back when it has to wait: then the worker is
+    /// woken once it is worth another try. The log's bell is to be rung afterwards: once for many
+    /// publications, so that they are made durable together and the log is woken once.
     pub fn submit(&self, worker: usize, publish: Publish) -> Result<(), Publish> {
         let inlet = &self.ports[worker].inlet;
         if !self.admission.load(Ordering::Acquire) {
@@ -181,8 +182,6 @@ impl Exchange {
                 return Err(publish);
             }
         }
-        inlet.push(publish)?;
-        self.log_bell.wake();
-        Ok(())
+        inlet.push(publish)
     }
 }

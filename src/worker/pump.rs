@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -113,6 +114,8 @@ pub struct Pump<O> {
     waiting: VecDeque<Waiting>,
     /// Publications that the log has and did not answer yet.
     under_way: usize,
+    /// The log was given some since it was woken last.
+    submitted: bool,
 
     starts: Promises<Start>,
     wanted_starts: VecDeque<(PromiseId, Since, Interest)>,
@@ -143,6 +146,7 @@ impl<O: Outside> Pump<O> {
             publications: Promises::default(),
             waiting: VecDeque::new(),
             under_way: 0,
+            submitted: false,
             starts: Promises::default(),
             wanted_starts: VecDeque::new(),
             reads_under_way: 0,
@@ -168,8 +172,8 @@ impl<O: Outside> Pump<O> {
         self.starts.poll(id, cx)
     }
 
-    /// Hands a publication to the log, now or within `publish_wait`; to be awaited with
-    /// [`Pump::poll_published`].
+    /// Hands a publication to the log, in the next turn or within `publish_wait`; to be awaited
+    /// with [`Pump::poll_published`].
     pub fn publish(&mut self, draft: Draft, now: Moment) -> PromiseId {
         let id = self.publications.open();
         let publish = Publish { ticket: Ticket(id), draft };
@@ -213,6 +217,10 @@ impl<O: Outside> Pump<O> {
         worked |= self.take_replies();
         worked |= self.hub.expire(now);
         self.submit_waiting(now);
+        // Before the sends, which take their time.
+        if mem::take(&mut self.submitted) {
+            self.exchange.log_bell().wake();
+        }
         let sent = self.deliver(now);
         self.request_reads();
         while let Some(ended) = self.hub.next_ended() {
@@ -280,6 +288,7 @@ impl<O: Outside> Pump<O> {
         }
         self.exchange.submit(self.worker, publish)?;
         self.under_way += 1;
+        self.submitted = true;
         Ok(())
     }
 

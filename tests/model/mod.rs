@@ -226,6 +226,9 @@ fn who_waits_for_admission_hears_of_it() {
         let (mut waiting, mut finished) = (Some(publish(0)), false);
         run(&port.bell, &worker_readable, || {
             waiting = exchange.submit(0, waiting.take()?).err();
+            if waiting.is_none() {
+                exchange.log_bell().wake();
+            }
             let worked = !std::mem::replace(&mut finished, true);
             if worked {
                 exchange.finish(0, Position(1));
@@ -292,6 +295,7 @@ fn worker_and_log(count: u32, lag: LagLimits) {
             acks += 1;
             worked = true;
         }
+        let before_submitting = submitted;
         while submitted < count {
             match exchange.submit(0, waiting.take().unwrap_or_else(|| publish(submitted))) {
                 Ok(()) => submitted += 1,
@@ -300,6 +304,9 @@ fn worker_and_log(count: u32, lag: LagLimits) {
                     break;
                 }
             }
+        }
+        if submitted > before_submitting {
+            exchange.log_bell().wake();
         }
         if taken > before {
             exchange.finish(0, Position(taken));
