@@ -13,7 +13,8 @@ fn main() {
     let given = env::var("PETASOS_REVISION").ok().filter(|revision| !revision.is_empty());
     let revision = given.or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
     let revision = revision.map_or(String::new(), |revision| format!(" ({revision})"));
-    println!("cargo::rustc-env=PETASOS_VERSION={}{revision}", env!("CARGO_PKG_VERSION"));
+    // Not `PETASOS_…`: `cargo run` sets it for the hub too, which would take it for a setting.
+    println!("cargo::rustc-env=VERSION_AND_REVISION={}{revision}", env!("CARGO_PKG_VERSION"));
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

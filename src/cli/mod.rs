@@ -171,7 +171,7 @@ Examples:
 
 fn command() -> Command {
     Command::new("petasos")
-        .version(env!("PETASOS_VERSION"))
+        .version(env!("VERSION_AND_REVISION"))
         .about(INTRODUCTION)
         .after_help(EXAMPLES)
         .args_conflicts_with_subcommands(true)
