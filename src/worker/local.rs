@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    budget::Budget, clock::Clock, endpoint::Endpoint, pump::Pump, settings::Settings,
-    sockets::Sockets, waits::Waits,
+    budget::Budget, clock::Clock, endpoint::Endpoint, memory::Leftovers, pump::Pump,
+    settings::Settings, sockets::Sockets, waits::Waits,
 };
 use crate::{auth::time::UnixTime, http::date::HttpDate, hub::Moment, log::exchange::Exchange};
 
@@ -26,6 +26,7 @@ pub(super) struct Local {
     pump: RefCell<Pump<Sockets>>,
     pub(super) listeners: RefCell<Vec<RawFd>>,
     pub(super) waits: Waits,
+    pub(super) leftovers: Leftovers,
     /// Connections that are served by a task.
     pub(super) tasks: Cell<usize>,
     /// For request bodies that are being read or wait for the log.
@@ -58,6 +59,7 @@ impl Local {
             pump: RefCell::new(pump),
             listeners: RefCell::default(),
             waits: Waits::default(),
+            leftovers: Leftovers::default(),
             tasks: Cell::new(0),
             bodies,
             heads,

@@ -11,6 +11,7 @@ mod connection;
 mod endpoint;
 mod listener;
 mod local;
+mod memory;
 pub mod promise;
 pub mod pump;
 mod readiness;

@@ -53,6 +53,9 @@ pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driv
                 monoio::spawn(async move {
                     guarded(connection::serve(Rc::clone(&local), stream)).await;
                     local.tasks.set(local.tasks.get() - 1);
+                    if let Some(due) = local.leftovers.add(local.now()) {
+                        local.pump(|pump| pump.outside.set_timer(Some(due), local.now()));
+                    }
                     if local.draining.get() {
                         local.nudge();
                     }
@@ -104,7 +107,9 @@ pub(super) async fn pump(
                     return;
                 }
             }
-            local.pump(|pump| pump.outside.set_timer(turn.next, local.now()));
+            let leftovers = local.leftovers.give_back(local.now());
+            let next = [turn.next, leftovers].into_iter().flatten().min();
+            local.pump(|pump| pump.outside.set_timer(next, local.now()));
             let woken = watch.readable().await;
             doze.woke(bell);
             in_a_row = 0;
