@@ -1,0 +1,60 @@
+//! One topic that everybody subscribes to.
+
+use std::{io, sync::Arc, time::Duration};
+
+use super::{PATIENCE, Run, Window, add_publisher, add_swarm, wait};
+use crate::{
+    check::Ledger,
+    options::{Fanout, Scenario},
+    publisher::{Deliveries, Pace, Until},
+    report::Report,
+    swarm::Seat,
+    topics::Topics,
+};
+
+pub(super) fn run(run: &Run<'_>, options: &Fanout) -> io::Result<Report> {
+    let mut report = run.report(&Scenario::Fanout(options.clone()));
+    let connections = options.pace.connections();
+    let topics = Arc::new(Topics::new(1, connections));
+    let ledger = Arc::new(Ledger::new(topics.series_len()));
+    let swarm = run.swarm(options.subscribers, &topics, &ledger, false, |_| Seat {
+        topics: vec![0],
+        ..Seat::default()
+    })?;
+    swarm.wait_until_open()?;
+    let pace = options.pace.of(&swarm, options.subscribers);
+    let publisher = run.publisher(&topics, &ledger, connections, pace, Until::Stopped, || 0)?;
+    wait(WARM_UP, "warming up");
+    let window = Window::open(run, &swarm)?;
+    wait(Duration::from_secs_f64(run.load.seconds), "fan-out");
+    window.close(run, &swarm, &mut report)?;
+    let published = publisher.stop()?;
+    swarm.settle(PATIENCE);
+    let outcome = swarm.finish();
+    report.latency("delivery", &outcome.latency);
+    add_publisher(&mut report, &published);
+    add_swarm(&mut report, &outcome);
+    Ok(report)
+}
+
+const WARM_UP: Duration = Duration::from_millis(500);
+
+impl crate::options::PaceOptions {
+    /// Connections that publish.
+    pub(crate) fn connections(&self) -> usize {
+        match (self.burst, self.under_way) {
+            (Some(size), _) => size,
+            (None, Some(count)) => count,
+            (None, None) => self.publishers.max(1),
+        }
+    }
+
+    fn of(&self, swarm: &crate::swarm::Swarm, subscribers: usize) -> Pace {
+        let deliveries = Deliveries::of(&swarm.shared, subscribers);
+        match (self.burst, self.under_way, self.rate) {
+            (Some(size), _, _) => Pace::Bursts { size: size as u64, deliveries },
+            (None, Some(_), _) => Pace::Followed(deliveries),
+            (None, None, rate) => Pace::Open(rate),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Everything that `docs/performance.md` tells, in one command: servers are started, scenarios
+//! take turns on them, results and a table are written.
+
+mod servers;
+mod steps;
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use clap::Parser;
+
+use self::{
+    servers::{Kind, Running},
+    steps::{Figure, STEPS, Step},
+};
+use crate::{
+    Fallible, bare, machine, measure_pairs,
+    options::{self, Cli, Command},
+    report::{Report, median, show},
+    versus,
+};
+
+/// A floor that is further above a bare `send` was disturbed: its run says nothing.
+const FLOOR_MAX: f64 = 1.25;
+
+/// Runs all steps, or those that were chosen.
+pub(crate) fn run(options: &options::Suite) -> Fallible<bool> {
+    fs::create_dir_all(&options.out)?;
+    let cores = machine::cores();
+    let (first, last) = (cores[0], cores[cores.len() - 1]);
+    machine::raise_open_files();
+    let chosen = STEPS.iter().filter(|step| {
+        options.only.is_empty() || options.only.iter().any(|name| step.name.contains(&**name))
+    });
+    let mut rows = Vec::new();
+    let mut all_exact = true;
+    for step in chosen {
+        let begin = Instant::now();
+        let missing = step.servers.iter().find(|kind| !kind.is_there(options));
+        if let Some(kind) = missing {
+            println!("{}: skipped, since there is no {kind}\n", step.name);
+            continue;
+        }
+        let pairs = all_rounds(step, options, first, last)
+            .map_err(|error| format!("{}: {error}", step.name))?;
+        all_exact &= pairs.iter().flat_map(|(a, b)| [a, b]).all(Report::is_exact);
+        versus::print(&pairs, &mut std::io::stdout())?;
+        println!("  {:.0} s\n", begin.elapsed().as_secs_f64());
+        let path = options.out.join(format!("{}.json", step.name));
+        fs::write(&path, serde_json::to_string_pretty(&pairs)? + "\n")?;
+        rows.extend(step.figures.iter().filter_map(|figure| row(step, figure, &pairs)));
+    }
+    rows.extend(floor_row(options, &rows, first, last)?);
+    let table = table(&rows);
+    print!("{table}");
+    write_table(&options.out, &table)?;
+    Ok(all_exact)
+}
+
+fn all_rounds(
+    step: &Step,
+    options: &options::Suite,
+    first: usize,
+    last: usize,
+) -> Fallible<Vec<(Report, Report)>> {
+    let rounds = if options.quick { 1 } else { step.rounds };
+    let (starts, rounds) = if step.afresh { (rounds, 1) } else { (1, rounds) };
+    let mut pairs = Vec::new();
+    for _ in 0..starts {
+        pairs.extend(some_rounds(step, rounds, options, first, last)?);
+    }
+    Ok(pairs)
+}
+
+/// Runs rounds of a step on servers of their own.
+fn some_rounds(
+    step: &Step,
+    rounds: usize,
+    options: &options::Suite,
+    first: usize,
+    last: usize,
+) -> Fallible<Vec<(Report, Report)>> {
+    let cores: &[usize] = if step.on_all_cores { &[first, last] } else { &[first] };
+    let servers = step
+        .servers
+        .iter()
+        .map(|kind| Running::start(*kind, options, cores))
+        .collect::<Fallible<Vec<_>>>()?;
+    let mut words = format!("loadtest {} --cores {last}", step.words);
+    for (prefix, server) in ["--", "--vs-"].iter().zip(&servers) {
+        words += &server.words(prefix);
+    }
+    words += &format!(" --rounds {rounds}");
+    if options.quick {
+        words += " --seconds 1";
+    }
+    let cli = Cli::try_parse_from(words.split_whitespace())?;
+    let Command::Scenario(command) = cli.command else {
+        return Err("not a scenario".into());
+    };
+    println!("$ {words}");
+    let (named, load, scenario) = command.parts();
+    machine::pin_to(&[last]);
+    measure_pairs(&named, &load, &scenario)
+}
+
+/// A line of the table.
+#[derive(Debug)]
+struct Row {
+    what: String,
+    step: &'static str,
+    value: f64,
+    least: f64,
+    most: f64,
+    unit: String,
+    target: &'static str,
+    reached: Option<bool>,
+}
+
+fn row(step: &Step, figure: &Figure, pairs: &[(Report, Report)]) -> Option<Row> {
+    let (value, least, most, unit) = if figure.is_ratio {
+        let (value, least, most) = versus::ratio(pairs, figure.number)?;
+        (value, least, most, "x".to_owned())
+    } else {
+        let mut values: Vec<f64> = pairs.iter().filter_map(|(a, _)| a.get(figure.number)).collect();
+        let unit = pairs.first()?.0.unit_of(figure.number)?;
+        let value = median(&mut values);
+        (value, *values.first()?, *values.last()?, unit)
+    };
+    Some(Row {
+        what: figure.what.to_owned(),
+        step: step.name,
+        value,
+        least,
+        most,
+        unit,
+        target: figure.target,
+        reached: figure.at_most.map(|most| value <= most).or(figure.at_least.map(|l| value >= l)),
+    })
+}
+
+/// How far the floor is above a bare `send`, in this very run.
+fn floor_row(
+    options: &options::Suite,
+    rows: &[Row],
+    first: usize,
+    last: usize,
+) -> Fallible<Option<Row>> {
+    if !rows.iter().any(|row| row.step == "fanout-1000") {
+        return Ok(None);
+    }
+    machine::pin_to(&[first, last]);
+    let bare = bare::measure(&options::Send { rounds: 100, ..options::Send::default() })?;
+    fs::write(options.out.join("send.json"), serde_json::to_string_pretty(&bare)? + "\n")?;
+    let text = fs::read_to_string(options.out.join("fanout-1000.json"))?;
+    let pairs: Vec<(Report, Report)> = serde_json::from_str(&text)?;
+    let mut floors: Vec<f64> =
+        pairs.iter().filter_map(|(_, floor)| floor.get("CPU per delivery")).collect();
+    let send = bare.get("send").unwrap_or(f64::NAN);
+    let value = median(&mut floors) / send;
+    Ok(Some(Row {
+        what: "the floor against a bare `send`: above 1.25 the run is void".to_owned(),
+        step: "send",
+        value,
+        least: value,
+        most: value,
+        unit: "x".to_owned(),
+        target: "<= 1.25",
+        reached: Some(value <= FLOOR_MAX),
+    }))
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!("{}\n\n", machine::describe());
+    text += "| what | measured | least to most | to reach | | raw |\n|---|---|---|---|---|---|\n";
+    for Row { what, step, value, least, most, unit, target, reached } in rows {
+        let verdict = match reached {
+            Some(true) => "reached",
+            Some(false) => "**not reached**",
+            None => "",
+        };
+        text += &format!(
+            "| {what} | {} {unit} | {} to {} | {target} | {verdict} | `{step}.json` |\n",
+            show(*value),
+            show(*least),
+            show(*most)
+        );
+    }
+    text
+}
+
+fn write_table(out: &Path, table: &str) -> Fallible<()> {
+    let path: PathBuf = out.join("table.md");
+    fs::File::create(&path)?.write_all(table.as_bytes())?;
+    println!("\nwritten to {}", path.display());
+    Ok(())
+}
+
+impl Kind {
+    fn is_there(self, options: &options::Suite) -> bool {
+        match self {
+            Kind::Petasos { .. } => options.hub.exists(),
+            Kind::Floor { .. } => true,
+            Kind::Nchan => servers::nchan_module().is_some(),
+        }
+    }
+}

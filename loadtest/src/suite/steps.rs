@@ -1,0 +1,253 @@
+//! What is measured: command lines, the servers that take turns, and the figures of the table.
+
+use super::servers::{FLOOR, Kind, PETASOS};
+
+/// One line of the suite.
+pub(super) struct Step {
+    /// Of its file of results.
+    pub(super) name: &'static str,
+    /// The first is measured against the second.
+    pub(super) servers: [Kind; 2],
+    /// The scenario and its options.
+    pub(super) words: &'static str,
+    pub(super) rounds: usize,
+    /// Servers are started anew for each round: what matters is how much they grow.
+    pub(super) afresh: bool,
+    /// The servers may use every core, beside the load.
+    pub(super) on_all_cores: bool,
+    pub(super) figures: &'static [Figure],
+}
+
+/// A line of the table.
+pub(super) struct Figure {
+    pub(super) what: &'static str,
+    /// The name of the number in the report.
+    pub(super) number: &'static str,
+    /// The ratio of the two servers, instead of the first one's own figure.
+    pub(super) is_ratio: bool,
+    pub(super) target: &'static str,
+    pub(super) at_most: Option<f64>,
+    pub(super) at_least: Option<f64>,
+}
+
+const DEFAULT: Step = Step {
+    name: "",
+    servers: [PETASOS, FLOOR],
+    words: "",
+    rounds: 5,
+    afresh: false,
+    on_all_cores: false,
+    figures: &[],
+};
+
+const fn figure(what: &'static str, number: &'static str) -> Figure {
+    Figure { what, number, is_ratio: false, target: "", at_most: None, at_least: None }
+}
+
+const fn ratio(what: &'static str, number: &'static str) -> Figure {
+    Figure { is_ratio: true, ..figure(what, number) }
+}
+
+const fn at_most(figure: Figure, target: &'static str, most: f64) -> Figure {
+    Figure { target, at_most: Some(most), ..figure }
+}
+
+const fn at_least(figure: Figure, target: &'static str, least: f64) -> Figure {
+    Figure { target, at_least: Some(least), ..figure }
+}
+
+/// Threads that hold 100,000 connections where a file table holds 20,000.
+const MANY: usize = 6;
+const PETASOS_MANY: Kind = Kind::Petasos { workers: MANY, driver: "auto" };
+const FLOOR_MANY: Kind = Kind::Floor { threads: MANY };
+const PETASOS_2: Kind = Kind::Petasos { workers: 2, driver: "auto" };
+const PETASOS_EPOLL: Kind = Kind::Petasos { workers: 1, driver: "epoll" };
+
+const CPU: &str = "CPU per delivery";
+
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        name: "fanout-1000",
+        words: "fanout --subscribers 1000 --rate 50 --seconds 3",
+        figures: &[
+            at_most(
+                ratio(
+                    "CPU per delivery, one update at a time, 1,000 subscribers, to the floor",
+                    CPU,
+                ),
+                "<= 1.10",
+                1.10,
+            ),
+            ratio("p99 from publish to receive there, to the floor", "delivery p99"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "fanout-1000-epoll",
+        servers: [PETASOS_EPOLL, FLOOR],
+        words: "fanout --subscribers 1000 --rate 50 --seconds 3",
+        figures: &[at_most(ratio("the same on epoll", CPU), "<= 1.10", 1.10)],
+        ..DEFAULT
+    },
+    Step {
+        name: "fanout-1000-nchan",
+        servers: [PETASOS, Kind::Nchan],
+        words: "fanout --subscribers 1000 --rate 50 --seconds 3",
+        figures: &[ratio("the same, to nchan", CPU)],
+        ..DEFAULT
+    },
+    Step {
+        name: "fanout-10000",
+        words: "fanout --subscribers 10000 --rate 5 --seconds 4",
+        figures: &[at_most(
+            ratio("CPU per delivery, one at a time, 10,000 subscribers, to the floor", CPU),
+            "<= 1.10",
+            1.10,
+        )],
+        ..DEFAULT
+    },
+    Step {
+        name: "waiting-4",
+        words: "fanout --subscribers 1000 --burst 4 --seconds 2",
+        figures: &[at_most(
+            ratio("CPU per delivery, four updates waiting, to the floor", CPU),
+            "<= 0.35",
+            0.35,
+        )],
+        ..DEFAULT
+    },
+    Step {
+        name: "saturated",
+        words: "fanout --subscribers 1000 --under-way 64 --seconds 2",
+        figures: &[
+            at_least(
+                figure("deliveries a second, 1,000 subscribers, saturated", "deliveries"),
+                ">= 1,000,000",
+                1e6,
+            ),
+            figure("CPU per delivery there", CPU),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "hold-100000",
+        servers: [PETASOS_MANY, FLOOR_MANY],
+        words: "hold --subscribers 100000 --seconds 1",
+        rounds: 3,
+        afresh: true,
+        figures: &[
+            at_most(
+                figure(
+                    "user memory per idle subscriber, 100,000 on one topic",
+                    "memory per subscriber (PSS)",
+                ),
+                "<= 150 B",
+                150.0,
+            ),
+            at_most(figure("CPU per new subscriber", "CPU per new subscriber"), "<= 40 us", 40.0),
+            ratio("the same, to the floor", "CPU per new subscriber"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "hold-own-topics",
+        servers: [PETASOS_MANY, FLOOR_MANY],
+        words: "hold --subscribers 100000 --own-topics --seconds 1",
+        rounds: 1,
+        figures: &[at_most(
+            figure(
+                "user memory per idle subscriber, each on a topic of its own",
+                "memory per subscriber (PSS)",
+            ),
+            "<= 400 B",
+            400.0,
+        )],
+        ..DEFAULT
+    },
+    Step {
+        name: "hold-nchan",
+        servers: [PETASOS, Kind::Nchan],
+        words: "hold --subscribers 10000 --seconds 1",
+        rounds: 3,
+        afresh: true,
+        figures: &[
+            ratio("memory of 10,000 subscribers, to nchan", "memory per subscriber (PSS)"),
+            ratio("CPU per new subscriber, to nchan", "CPU per new subscriber"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "mixed",
+        words: "mixed --subscribers 17000 --rate 4 --seconds 8",
+        rounds: 3,
+        figures: &[
+            at_most(
+                figure(
+                    "p99 of small topics beside a fan-out to 17,000 on the same worker",
+                    "small topics: delivery p99",
+                ),
+                "<= 5 ms",
+                5.0,
+            ),
+            ratio("the same, to the floor", "small topics: delivery p99"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "mixed-100000",
+        servers: [PETASOS_MANY, FLOOR_MANY],
+        words: "mixed --subscribers 100000 --rate 0.5 --seconds 12",
+        rounds: 1,
+        figures: &[figure(
+            "the same beside 100,000 on six workers that share the core",
+            "small topics: delivery p99",
+        )],
+        ..DEFAULT
+    },
+    Step {
+        name: "publish",
+        words: "publish --under-way 1,16,64 --seconds 1.5",
+        figures: &[
+            at_most(figure("CPU per publish, 64 under way", "64 under way: CPU"), "<= 8 us", 8.0),
+            ratio("the same, to the floor", "64 under way: CPU"),
+            figure("publishes a second, 64 under way", "64 under way: publications"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "publish-nchan",
+        servers: [PETASOS, Kind::Nchan],
+        words: "publish --under-way 64 --seconds 2",
+        figures: &[ratio("CPU per publish, to nchan", "64 under way: CPU")],
+        ..DEFAULT
+    },
+    Step {
+        name: "two-workers",
+        servers: [PETASOS_2, PETASOS],
+        words: "fanout --subscribers 1000 --rate 50 --seconds 3",
+        on_all_cores: true,
+        figures: &[at_most(
+            ratio("CPU per delivery with two workers, to one", CPU),
+            "<= 1.10",
+            1.10,
+        )],
+        ..DEFAULT
+    },
+    Step {
+        name: "slow",
+        words: "slow --subscribers 900",
+        rounds: 3,
+        figures: &[
+            at_most(
+                figure(
+                    "CPU per delivery to the others while a tenth is stalled, to before",
+                    "ratio",
+                ),
+                "<= 1.10",
+                1.10,
+            ),
+            figure("memory per stalled subscriber", "memory per stalled subscriber (PSS)"),
+        ],
+        ..DEFAULT
+    },
+];
