@@ -12,7 +12,7 @@ use crate::hub::Moment;
 
 /// So long a connection may wait for a request even where others wait for its place: what is
 /// under way from an honest client is here by then.
-const WAIT_GRANTED: Duration = Duration::from_millis(500);
+const WAIT_GRANTED: Duration = Duration::from_secs(1);
 
 /// The waits of a worker's connections, the longest first.
 #[derive(Debug, Default)]
