@@ -4,7 +4,7 @@
 
 use std::{io, sync::Arc, sync::atomic::Ordering::SeqCst, time::Duration};
 
-use super::{PATIENCE, Run, Window, add_publisher, add_swarm, publish_some, wait};
+use super::{PATIENCE, Run, Window, conclude, publish_some, wait};
 use crate::{
     check::Ledger,
     options::{Churn, Scenario},
@@ -52,11 +52,6 @@ pub(super) fn run(run: &Run<'_>, options: &Churn) -> io::Result<Report> {
     report.number("joins", joins / busy.used.elapsed.as_secs_f64(), "1/s");
     let busy = busy.used.cpu_us / 1e6 / busy.used.elapsed.as_secs_f64();
     run.server_number(&mut report, "cores busy", busy, "");
-    let published = publisher.stop()?;
-    swarm.settle(PATIENCE);
-    let outcome = swarm.finish();
-    report.latency("delivery", &outcome.latency);
-    add_publisher(&mut report, &published);
-    add_swarm(&mut report, &outcome);
+    conclude(publisher, swarm, &mut report)?;
     Ok(report)
 }

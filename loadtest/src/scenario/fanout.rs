@@ -1,8 +1,8 @@
 //! One topic that everybody subscribes to.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
-use super::{PATIENCE, Run, Window, add_publisher, add_swarm, wait};
+use super::{Run, conclude, measure};
 use crate::{
     check::Ledger,
     options::{Fanout, Scenario},
@@ -24,20 +24,10 @@ pub(super) fn run(run: &Run<'_>, options: &Fanout) -> io::Result<Report> {
     swarm.wait_until_open()?;
     let pace = options.pace.of(&swarm, options.subscribers);
     let publisher = run.publisher(&topics, &ledger, connections, pace, Until::Stopped, || 0)?;
-    wait(WARM_UP, "warming up");
-    let window = Window::open(run, &swarm)?;
-    wait(Duration::from_secs_f64(run.load.seconds), "fan-out");
-    window.close(run, &swarm, &mut report)?;
-    let published = publisher.stop()?;
-    swarm.settle(PATIENCE);
-    let outcome = swarm.finish();
-    report.latency("delivery", &outcome.latency);
-    add_publisher(&mut report, &published);
-    add_swarm(&mut report, &outcome);
+    measure(run, &swarm, "fan-out", &mut report)?;
+    conclude(publisher, swarm, &mut report)?;
     Ok(report)
 }
-
-const WARM_UP: Duration = Duration::from_millis(500);
 
 impl crate::options::PaceOptions {
     /// Connections that publish.

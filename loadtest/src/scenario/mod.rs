@@ -213,6 +213,25 @@ fn add_publisher(report: &mut Report, outcome: &publisher::Outcome) {
     }
 }
 
+/// Measures what deliveries cost while a publisher is at work, after a moment of warming up.
+fn measure(run: &Run<'_>, swarm: &Swarm, what: &str, report: &mut Report) -> io::Result<()> {
+    wait(Duration::from_millis(500), "warming up");
+    let window = Window::open(run, swarm)?;
+    wait(Duration::from_secs_f64(run.load.seconds), what);
+    window.close(run, swarm, report).map(drop)
+}
+
+/// Ends a run: everybody gets what was published, and what was seen is added.
+fn conclude(publisher: Publisher, swarm: Swarm, report: &mut Report) -> io::Result<()> {
+    let published = publisher.stop()?;
+    swarm.settle(PATIENCE);
+    let outcome = swarm.finish();
+    report.latency("delivery", &outcome.latency);
+    add_publisher(report, &published);
+    add_swarm(report, &outcome);
+    Ok(())
+}
+
 /// Waits, and shows how long still.
 fn wait(time: Duration, what: &str) {
     let begin = Instant::now();

@@ -1,8 +1,8 @@
 //! Private updates: some subscribers have a grant, the others must get nothing.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
-use super::{PATIENCE, Run, Window, add_publisher, add_swarm, wait};
+use super::{Run, conclude, measure};
 use crate::{
     check::Ledger,
     options::{Private, Scenario},
@@ -38,15 +38,7 @@ pub(super) fn run(run: &Run<'_>, options: &Private) -> io::Result<Report> {
         private: true,
         next_topic: Box::new(|| 0),
     })?;
-    wait(Duration::from_millis(500), "warming up");
-    let window = Window::open(run, &swarm)?;
-    wait(Duration::from_secs_f64(run.load.seconds), "private updates");
-    window.close(run, &swarm, &mut report)?;
-    let published = publisher.stop()?;
-    swarm.settle(PATIENCE);
-    let outcome = swarm.finish();
-    report.latency("delivery", &outcome.latency);
-    add_publisher(&mut report, &published);
-    add_swarm(&mut report, &outcome);
+    measure(run, &swarm, "private updates", &mut report)?;
+    conclude(publisher, swarm, &mut report)?;
     Ok(report)
 }

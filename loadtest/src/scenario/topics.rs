@@ -1,8 +1,8 @@
 //! Many topics, of which few are popular.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
-use super::{PATIENCE, Run, Window, add_publisher, add_swarm, wait};
+use super::{Run, conclude, measure};
 use crate::{
     check::Ledger,
     options::{Scenario, Topics as Options},
@@ -36,15 +36,7 @@ pub(super) fn run(run: &Run<'_>, options: &Options) -> io::Result<Report> {
     let pace = Pace::Open(options.rate);
     let publisher =
         run.publisher(&topics, &ledger, CONNECTIONS, pace, Until::Stopped, move || draws.draw())?;
-    wait(Duration::from_millis(500), "warming up");
-    let window = Window::open(run, &swarm)?;
-    wait(Duration::from_secs_f64(run.load.seconds), "publishing");
-    window.close(run, &swarm, &mut report)?;
-    let published = publisher.stop()?;
-    swarm.settle(PATIENCE);
-    let outcome = swarm.finish();
-    report.latency("delivery", &outcome.latency);
-    add_publisher(&mut report, &published);
-    add_swarm(&mut report, &outcome);
+    measure(run, &swarm, "publishing", &mut report)?;
+    conclude(publisher, swarm, &mut report)?;
     Ok(report)
 }
