@@ -15,7 +15,7 @@ use std::{
 use crate::common::{
     client::{Stream, publish},
     hub::{Driver, Hub, Setup},
-    process::connections,
+    process::{connections, wait_until},
     tokens,
 };
 
@@ -72,7 +72,7 @@ impl Drop for Network {
     }
 }
 
-/// A minute is long: both drivers at the same time, on one of the threads that run tests. By its
+/// A minute is long: all hubs at the same time, on one of the threads that run tests. By its
 /// name this module comes first, so that the others run meanwhile.
 #[test]
 fn clients_that_vanish_are_gone_within_a_minute() {
@@ -84,7 +84,11 @@ fn clients_that_vanish_are_gone_within_a_minute() {
             return;
         }
     };
-    let hubs = [Driver::IoUring, Driver::Epoll].map(|driver| Clients::new(&network, driver));
+    let hubs = [
+        Clients::new(&network, Driver::IoUring, &[]),
+        Clients::new(&network, Driver::Epoll, &[]),
+        Clients::new(&network, Driver::Epoll, &["heartbeat 0"]),
+    ];
     ip(&format!("-n {} link set {} down", network.namespace, network.inside)).unwrap();
     thread::scope(|scope| {
         for clients in &hubs {
@@ -97,13 +101,17 @@ fn clients_that_vanish_are_gone_within_a_minute() {
 struct Clients {
     hub: Hub,
     token: String,
+    /// Seconds after which the late update comes: just before the hub would have found out by
+    /// itself that its subscriber is gone. Then the system starts to count anew.
+    late_s: u64,
     _streams: [Stream; 4],
 }
 
 impl Clients {
-    fn new(network: &Network, driver: Driver) -> Self {
+    fn new(network: &Network, driver: Driver, directives: &[&str]) -> Self {
         let addr = SocketAddr::new(IpAddr::V4(network.addr), 0);
-        let hub = Setup::new(driver).env("ADDR", &addr.to_string()).start();
+        let setup = Setup::new(driver).env("ADDR", &addr.to_string());
+        let hub = directives.iter().fold(setup, |setup, it| setup.directive(it)).start();
         let open = |topic| Stream::open(hub.addr, &format!("match={topic}"), "");
         let [quiet, busy, mut late] =
             ["quiet", "busy", "late"].map(|topic| network.enter(|| open(topic)));
@@ -113,11 +121,12 @@ impl Clients {
         assert_eq!(late.data(1), ["1"]);
         let streams = streams(late);
         assert_eq!(connections(hub.pid(), hub.addr.port()), 4);
-        Clients { hub, token, _streams: streams }
+        let beats = directives.is_empty();
+        Clients { hub, token, late_s: if beats { 39 } else { 24 }, _streams: streams }
     }
 }
 
-fn are_gone_within_a_minute(Clients { hub, token, .. }: &Clients) {
+fn are_gone_within_a_minute(Clients { hub, token, late_s, .. }: &Clients) {
     let left = || connections(hub.pid(), hub.addr.port()) - 1;
     let begin = Instant::now();
     publish(hub.addr, token, &[("topic", "busy"), ("data", "into the void")]);
@@ -125,12 +134,38 @@ fn are_gone_within_a_minute(Clients { hub, token, .. }: &Clients) {
     while left() > 0 {
         let waited = begin.elapsed();
         assert!(waited < Duration::from_secs(60), "{} are left", left());
-        // Just before the system would have found out by itself: then it starts to count anew.
-        if waited > Duration::from_secs(24) && !late_was_published {
+        if waited > Duration::from_secs(*late_s) && !late_was_published {
             late_was_published = true;
             publish(hub.addr, token, &[("topic", "late"), ("data", "2")]);
         }
         thread::sleep(Duration::from_millis(200));
     }
     assert!(late_was_published, "a short silence is no end");
+}
+
+/// Probes of very many connections would come in bursts of which the system drops most, and those
+/// who live would be taken for dead: where heartbeats show who is gone there are none.
+#[test]
+fn the_system_asks_for_signs_of_life_only_where_heartbeats_do_not() {
+    for (directive, asks) in
+        [("heartbeat 40s", false), ("heartbeat 41s", true), ("heartbeat 0", true)]
+    {
+        let hub = Setup::new(Driver::Epoll).directive(directive).start();
+        let _stream = Stream::open(hub.addr, "match=a", "");
+        // Until the answer is acknowledged, the connection has another timer.
+        wait_until("a connection at rest", || has_timer(hub.addr) == Some(asks));
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(has_timer(hub.addr), Some(asks), "{directive}");
+    }
+}
+
+/// Whether the system has a timer for the one connection that is established at the address.
+fn has_timer(addr: SocketAddr) -> Option<bool> {
+    let port = format!(":{:04X}", addr.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let mut lines = table.lines().map(fields);
+    // Number, address, peer, state, queues, timer.
+    let line = lines.find(|line| line[1].ends_with(&port) && line[3] == "01")?;
+    Some(!line[5].starts_with("00"))
 }

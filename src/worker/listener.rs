@@ -14,14 +14,17 @@ use std::{
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-// While something that was sent is not acknowledged, the kernel does not ask a silent peer. So the
-// two waits below add up where a heartbeat falls between them; together they stay below a minute.
-/// A peer is asked for a sign of life after this much silence,
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-/// then this often,
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// and is gone when it acknowledged nothing for this long.
-const USER_TIMEOUT: Duration = Duration::from_secs(25);
+/// What a stream sends by itself, so often, shows that its peer is gone: it is not acknowledged.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(40);
+/// How long that takes then. Together they stay below a minute.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(16);
+/// Where heartbeats are rare, or switched off, the kernel asks a silent peer for a sign of life,
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+/// again and again,
+const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+/// and gives it up after so much silence. It does not ask while something is not acknowledged, and
+/// what is sent just before the end makes it wait once more: twice this is below a minute.
+const SILENCE_MAX: Duration = Duration::from_secs(25);
 /// Bytes that the kernel takes for a peer beyond what is on its way to it: a peer that stopped
 /// reading costs no more.
 const UNSENT_MAX: u32 = 64 * 1024;
@@ -29,14 +32,25 @@ const UNSENT_MAX: u32 = 64 * 1024;
 const AFTERLIFE: Duration = Duration::from_millis(500);
 
 /// Opens a worker's listening socket. Everything that is set here, accepted sockets inherit.
-pub(crate) fn listen(addr: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+pub(crate) fn listen(
+    addr: SocketAddr,
+    backlog: i32,
+    heartbeat: Option<Duration>,
+) -> io::Result<TcpListener> {
     let socket = socket(addr)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL),
-    )?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    // Peers that vanish without a word are gone within a minute.
+    if heartbeat.is_some_and(|heartbeat| heartbeat <= HEARTBEAT_MAX) {
+        // No probes: timers of the kernel are so coarse that those of 100,000 connections which
+        // came together would fire together. A queue of the kernel drops most of such a burst,
+        // and peers that live would be given up.
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    } else {
+        let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL);
+        socket.set_tcp_keepalive(&probes)?;
+        socket.set_tcp_user_timeout(Some(SILENCE_MAX))?;
+    }
     socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.bind(&addr.into())?;
     socket.listen(backlog)?;

@@ -198,11 +198,12 @@ impl Seat {
             own_file_table()?;
         }
         let driver = runtime.driver();
+        let heartbeat = self.settings.hub_limits.heartbeat;
         let listeners = self
             .addrs
             .iter()
             .map(|&addr| {
-                listen(addr, self.settings.backlog)
+                listen(addr, self.settings.backlog, heartbeat)
                     .map_err(|source| StartError::Listen { addr, source })
             })
             .collect::<Result<Vec<_>, _>>()?;
