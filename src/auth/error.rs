@@ -13,6 +13,8 @@ use crate::protocol::text::excerpt;
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    #[error("the token has characters that no token has, or spaces in it")]
+    NotAToken,
     #[error("the token is empty")]
     Empty,
     #[error(
@@ -76,9 +78,10 @@ impl TokenError {
     /// is `invalid_token`, whatever it was.
     pub fn challenge(&self) -> Challenge {
         match self {
-            TokenError::Empty | TokenError::Encrypted | TokenError::NotThreeParts { .. } => {
-                Challenge::InvalidRequest
-            }
+            TokenError::NotAToken
+            | TokenError::Empty
+            | TokenError::Encrypted
+            | TokenError::NotThreeParts { .. } => Challenge::InvalidRequest,
             _ => Challenge::InvalidToken,
         }
     }

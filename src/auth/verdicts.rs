@@ -11,7 +11,9 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{Role, access::Access, authority::Authority, error::TokenError, time::UnixTime};
+use super::{
+    Role, access::Access, authority::Authority, bearer, error::TokenError, time::UnixTime,
+};
 
 /// The size of a cache. With no entries, every token is checked each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct VerdictCache {
 /// What is asked of an authority.
 #[derive(Debug, Clone, Copy)]
 struct Question<'q> {
-    token: &'q str,
+    credentials: &'q [u8],
     role: Role,
     audience: &'q str,
     generation: u64,
@@ -53,7 +55,7 @@ struct Question<'q> {
 #[derive(Debug)]
 struct Verdict {
     hash: u64,
-    token: Box<str>,
+    credentials: Box<[u8]>,
     role: Role,
     audience: Box<str>,
     generation: u64,
@@ -75,16 +77,17 @@ impl VerdictCache {
         }
     }
 
-    /// What `authority` says of the token, now.
+    /// What `authority` says of the token that a request sent, now.
     pub fn verify(
         &mut self,
         authority: &Authority,
-        token: &str,
+        credentials: &[u8],
         role: Role,
         audience: &str,
         now: UnixTime,
     ) -> Result<Arc<Access>, TokenError> {
-        let question = Question { token, role, audience, generation: authority.generation() };
+        let generation = authority.generation();
+        let question = Question { credentials, role, audience, generation };
         let hash = question.hash(&self.hasher);
         let answers = |place: &usize| self.verdicts[*place].answers(hash, &question);
         if let Some(&place) = self.index.find(hash, answers) {
@@ -96,6 +99,8 @@ impl VerdictCache {
             verdict.used = true;
             return Ok(Arc::clone(&verdict.access));
         }
+        // What passed once is a token.
+        let token = bearer::token(credentials).ok_or(TokenError::NotAToken)?;
         let access = Arc::new(authority.verify(token, role, audience, now)?);
         self.remember(hash, &question, &access);
         Ok(access)
@@ -128,7 +133,7 @@ impl VerdictCache {
         let place = self.verdicts.len();
         self.verdicts.push(Verdict {
             hash,
-            token: question.token.into(),
+            credentials: question.credentials.into(),
             role: question.role,
             audience: question.audience.into(),
             generation: question.generation,
@@ -172,7 +177,7 @@ impl Question<'_> {
     /// tokens that pass and end alike, and hashing all of it would cost more than the rest.
     fn hash(&self, hasher: &RandomState) -> u64 {
         const TAIL_LEN: usize = 48;
-        let token = self.token.as_bytes();
+        let token = self.credentials;
         let mut hasher = hasher.build_hasher();
         hasher.write(&token[token.len().saturating_sub(TAIL_LEN)..]);
         hasher.write(self.audience.as_bytes());
@@ -184,7 +189,7 @@ impl Question<'_> {
     fn footprint(&self) -> usize {
         /// The entry of the index, the counts of the `Arc`, and what the allocator adds.
         const OVERHEAD: usize = 96;
-        OVERHEAD + size_of::<Verdict>() + self.token.len() + self.audience.len()
+        OVERHEAD + size_of::<Verdict>() + self.credentials.len() + self.audience.len()
     }
 }
 
@@ -194,7 +199,7 @@ impl Verdict {
             && self.generation == question.generation
             && self.role == question.role
             && *self.audience == *question.audience
-            && *self.token == *question.token
+            && *self.credentials == *question.credentials
     }
 }
 
@@ -250,7 +255,7 @@ mod tests {
         let mut cache = cache(LARGE);
         let token = token(b"old", json!({}));
         let verify = |cache: &mut VerdictCache, authority: &Authority| {
-            cache.verify(authority, &token, Role::Publisher, HUB, at(1))
+            cache.verify(authority, token.as_bytes(), Role::Publisher, HUB, at(1))
         };
         let first = verify(&mut cache, &authority(b"old", b"s", 1)).unwrap();
         // Keys that would refuse the token show that they are not asked...
@@ -270,7 +275,9 @@ mod tests {
         let claims = json!({"aud": [HUB, "other"]});
         let (good, bad) = (token(b"s", claims.clone()), token(b"p", claims));
         let mut verify =
-            |token, role, audience| cache.verify(&authority, token, role, audience, at(1));
+            |token: &str, role, audience| {
+            cache.verify(&authority, token.as_bytes(), role, audience, at(1))
+        };
         assert!(verify(&good, Role::Subscriber, HUB).is_ok());
         assert!(matches!(
             verify(&good, Role::Publisher, HUB),
@@ -297,14 +304,14 @@ mod tests {
         let mut cache = cache(LARGE);
         let token = token(b"s", json!({}));
         let authority = authority(b"p", b"s", 7);
-        cache.verify(&authority, &token, Role::Subscriber, HUB, at(1)).unwrap();
+        cache.verify(&authority, token.as_bytes(), Role::Subscriber, HUB, at(1)).unwrap();
         let verdict = &cache.verdicts[0];
         let asked =
-            Question { token: &token, role: Role::Subscriber, audience: HUB, generation: 7 };
+            Question { credentials: token.as_bytes(), role: Role::Subscriber, audience: HUB, generation: 7 };
         assert!(verdict.answers(verdict.hash, &asked));
         let other_token = token.replacen('e', "f", 1);
         for other in [
-            Question { token: &other_token, ..asked },
+            Question { credentials: other_token.as_bytes(), ..asked },
             Question { role: Role::Publisher, ..asked },
             Question { audience: "other", ..asked },
             Question { generation: 8, ..asked },
@@ -319,7 +326,7 @@ mod tests {
         let authority = authority(b"p", b"s", 0);
         let token = token(b"s", json!({"exp": 20.5, "nbf": 10}));
         let mut verify =
-            |now| cache.verify(&authority, &token, Role::Subscriber, HUB, now).map(|_| cache.len());
+            |now| cache.verify(&authority, token.as_bytes(), Role::Subscriber, HUB, now).map(|_| cache.len());
         let ms = |ms| UnixTime::since_1970(std::time::Duration::from_millis(ms));
         assert_eq!(verify(at(15)), Ok(1));
         assert_eq!(verify(ms(20_499)), Ok(1));
@@ -339,12 +346,12 @@ mod tests {
         let token = token(b"x", json!({}));
         for _ in 0..3 {
             let verdict =
-                cache.verify(&authority(b"p", b"s", 0), &token, Role::Subscriber, HUB, at(1));
+                cache.verify(&authority(b"p", b"s", 0), token.as_bytes(), Role::Subscriber, HUB, at(1));
             assert!(verdict.is_err());
         }
         assert!(cache.is_empty());
         assert!(
-            cache.verify(&authority(b"p", b"x", 0), &token, Role::Subscriber, HUB, at(1)).is_ok()
+            cache.verify(&authority(b"p", b"x", 0), token.as_bytes(), Role::Subscriber, HUB, at(1)).is_ok()
         );
     }
 
@@ -354,7 +361,7 @@ mod tests {
         let favourite = token(b"s", json!({"jti": "favourite"}));
         let one = {
             let mut cache = cache(LARGE);
-            cache.verify(&authority, &favourite, Role::Subscriber, HUB, at(1)).unwrap();
+            cache.verify(&authority, favourite.as_bytes(), Role::Subscriber, HUB, at(1)).unwrap();
             cache.bytes()
         };
         for (entries_max, bytes_max, held) in [
@@ -368,13 +375,13 @@ mod tests {
             for number in 100..400 {
                 let other = token(b"s", json!({ "jti": format!("other {number}") }));
                 for token in [&favourite, &other] {
-                    let verdict = cache.verify(&authority, token, Role::Subscriber, HUB, at(1));
+                    let verdict = cache.verify(&authority, token.as_bytes(), Role::Subscriber, HUB, at(1));
                     assert!(verdict.is_ok());
                 }
                 check(&cache);
             }
             assert_eq!(cache.len(), held, "{entries_max} entries, {bytes_max} bytes");
-            let kept = cache.verdicts.iter().any(|verdict| *verdict.token == *favourite);
+            let kept = cache.verdicts.iter().any(|verdict| *verdict.credentials == *favourite.as_bytes());
             assert!(kept || held < 2, "{entries_max} entries, {bytes_max} bytes");
         }
     }

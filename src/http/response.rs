@@ -1,6 +1,6 @@
 //! Answers, and their bytes.
 
-use std::{borrow::Cow, io::Write};
+use std::borrow::Cow;
 
 use super::{
     date::HttpDate,
@@ -184,8 +184,8 @@ impl<'a> Response<'a> {
         }
         // An answer that never has content must not say how long it is (RFC 9110 §8.6).
         if self.status != Status::NoContent {
-            write!(out, "Content-Length: {}\r\n", self.body.len())
-                .expect("writing to memory does not fail");
+            let mut digits = itoa::Buffer::new();
+            push(out, "Content-Length", digits.format(self.body.len()).as_bytes());
         }
         out.extend_from_slice(b"\r\n");
         if !envelope.head_only {

@@ -85,13 +85,13 @@ impl FrameDraft {
         debug_assert!(fields.id.is_none_or(is_single_line));
         debug_assert!(fields.event_type.is_none_or(is_single_line));
         let id_len = fields.id.map_or(GENERATED_ID_LEN, str::len);
-        let line_count = lines(fields.data).count();
+        let (line_count, lines_len) = measure(fields.data);
         let event_len = "id: \n".len()
             + id_len
             + fields.event_type.map_or(0, |value| "event: \n".len() + value.len())
             + fields.retry.map_or(0, |value| "retry: \n".len() + value.len())
             + line_count * "data: \n".len()
-            + lines(fields.data).map(str::len).sum::<usize>()
+            + lines_len
             + "\n".len();
         let mut bytes = Vec::with_capacity(event_len + 20);
         push_hex(&mut bytes, event_len);
@@ -165,8 +165,14 @@ fn push_field(bytes: &mut Vec<u8>, name: &[u8], value: &str) {
 }
 
 fn push_hex(bytes: &mut Vec<u8>, value: usize) {
-    use std::io::Write;
-    write!(bytes, "{value:x}").expect("writing to memory does not fail");
+    let digits = (usize::BITS - value.leading_zeros()).div_ceil(4).max(1);
+    let digit = |index| b"0123456789abcdef"[value >> (4 * index) & 0xf];
+    bytes.extend((0..digits).rev().map(digit));
+}
+
+/// How many lines `data` has, and their bytes without the line ends.
+fn measure(data: &str) -> (usize, usize) {
+    lines(data).fold((0, 0), |(count, len), line| (count + 1, len + line.len()))
 }
 
 /// The lines of `data`: pieces between CRLF, CR and LF. There is always at least one, since an
@@ -220,6 +226,15 @@ mod tests {
         let draft = FrameDraft::new(Fields { id: Some("mine"), ..Fields::default() });
         assert!(!draft.wants_id());
         assert_eq!(draft.finish(|| unreachable!("not asked for")).id(), "mine");
+    }
+
+    #[test]
+    fn sizes_are_written_in_hexadecimal() {
+        for value in [0, 1, 9, 10, 15, 16, 255, 256, 0xabcdef, usize::MAX] {
+            let mut bytes = Vec::new();
+            push_hex(&mut bytes, value);
+            assert_eq!(String::from_utf8(bytes).unwrap(), format!("{value:x}"));
+        }
     }
 
     #[test]

@@ -124,16 +124,17 @@ fn gather(uuid: u128) -> Option<u128> {
 }
 
 const DASHES: [usize; 4] = [8, 13, 18, 23];
+/// Where each of a UUID's bytes stands in its text.
+const BYTES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 fn format_uuid(uuid: u128) -> [u8; GENERATED_ID_LEN] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; GENERATED_ID_LEN];
-    text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
-    let mut shift = 128;
-    for (i, byte) in text[PREFIX.len()..].iter_mut().enumerate() {
-        if !DASHES.contains(&i) {
-            shift -= 4;
-            *byte = b"0123456789abcdef"[(uuid >> shift) as usize & 0xf];
-        }
+    let (prefix, digits) = text.split_at_mut(PREFIX.len());
+    prefix.copy_from_slice(PREFIX.as_bytes());
+    for (at, byte) in BYTES.into_iter().zip(uuid.to_be_bytes()) {
+        digits[at] = DIGITS[usize::from(byte >> 4)];
+        digits[at + 1] = DIGITS[usize::from(byte & 0xf)];
     }
     text
 }

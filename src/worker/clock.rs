@@ -16,7 +16,12 @@ impl Clock {
 
     /// The time since the start; never goes back.
     pub(crate) fn now(&self) -> Moment {
-        Moment(0) + self.start.elapsed()
+        self.moment(Instant::now())
+    }
+
+    /// The same for a time that was read already.
+    pub(crate) fn moment(&self, at: Instant) -> Moment {
+        Moment(0) + at.saturating_duration_since(self.start)
     }
 
     /// The time since 1970, which tokens speak of; whoever sets the clock moves it.

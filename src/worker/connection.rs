@@ -13,7 +13,7 @@ use monoio::{
     buf::IoBufMut,
     io::{AsyncReadRent, AsyncWriteRentExt},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -155,21 +155,22 @@ impl<'a> Connection<'a> {
         if is_idle && self.local.draining.get() {
             return Ok(None);
         }
-        let local = self.local;
-        let waiting = local.waits.begin(self.stream.as_raw_fd(), !is_idle, local.now());
+        let (local, now) = (self.local, Instant::now());
+        let since = local.clock.moment(now);
+        let waiting = local.waits.begin(self.stream.as_raw_fd(), !is_idle, since);
         if is_idle {
             // What a long request needed is not held for as long as a client is idle.
             if self.input.capacity() > READ_LEN {
                 self.input = Vec::new();
             }
-            let read = self.fill(READ_LEN, Instant::now() + wait).await;
+            let read = self.fill(READ_LEN, now + wait).await;
             waiting.begun();
             // Nobody is owed an answer yet.
             if !matches!(read, Ok(1..)) {
                 return read.map(|_| None);
             }
         }
-        let until = Instant::now() + self.local.settings.header_timeout;
+        let mut until = None;
         let mut held = self.local.heads.reserve(0).ok_or(Lost)?;
         loop {
             match self.heads.read(&self.input, limits) {
@@ -185,6 +186,8 @@ impl<'a> Connection<'a> {
                 self.input.reserve(READ_LEN);
                 held.cover(self.input.capacity()).ok_or(Lost)?;
             }
+            let until =
+                *until.get_or_insert_with(|| Instant::now() + local.settings.header_timeout);
             if self.fill(READ_LEN, until).await? == 0 {
                 return Err(Lost);
             }
@@ -197,8 +200,7 @@ impl<'a> Connection<'a> {
         let start = input.len();
         input.reserve(len);
         let room = start..input.capacity();
-        let wait = until.saturating_duration_since(Instant::now());
-        let read = timeout(wait, self.stream.read(input.slice_mut(room))).await;
+        let read = timeout_at(until.into(), self.stream.read(input.slice_mut(room))).await;
         // After a time-out the operation keeps its buffer until the socket is shut down.
         let Ok((result, buffer)) = read else { return Err(Lost) };
         self.input = buffer.into_inner();

@@ -19,6 +19,7 @@ use crate::{
         head::Head,
         media::{self, ProblemForm},
         response::Response,
+        route::HUB_PATH,
         status::Status,
     },
     protocol::{
@@ -194,29 +195,32 @@ impl Endpoint {
         if fields.next().is_some() {
             return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
         }
-        let token =
-            bearer::token(field).map_err(|error| refused(&error, Challenge::InvalidRequest))?;
+        let credentials =
+            bearer::credentials(field).map_err(|error| refused(&error, Challenge::InvalidRequest))?;
         let Endpoint { settings, verdicts, .. } = self;
         let audience = audience(&settings.audience, head);
         verdicts
-            .verify(&settings.authority, token, role, &audience, now)
+            .verify(&settings.authority, credentials, role, &audience, now)
             .map(Some)
             .map_err(|error| refused(&error, error.challenge()))
     }
 }
 
 fn audience<'a>(audience: &'a Audience, head: &Head) -> Cow<'a, str> {
-    let host = || String::from_utf8_lossy(head.host().unwrap_or_default()).into_owned();
+    let host = head.host().unwrap_or_default();
     match audience {
         Audience::Fixed(identifier) => Cow::Borrowed(identifier),
         Audience::ByHost(known) => {
-            let host = host();
-            let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(&host));
+            let found = known.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
             Cow::Borrowed(found.or(known.first()).map_or("", |(_, identifier)| identifier))
         }
         Audience::AnyHost => {
-            let host = host().to_ascii_lowercase();
-            Cow::Owned(format!("//{host}{}", crate::http::route::HUB_PATH))
+            let mut identifier = String::with_capacity(2 + host.len() + HUB_PATH.len());
+            identifier.push_str("//");
+            identifier.push_str(&String::from_utf8_lossy(host));
+            identifier.make_ascii_lowercase();
+            identifier.push_str(HUB_PATH);
+            Cow::Owned(identifier)
         }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Sockets {
     readers: Readers,
     /// When the timer fires.
     armed: Option<Moment>,
+    /// Where the kernel writes events.
+    raw_events: Box<[libc::epoll_event]>,
     /// Bytes of a stream read last, to be thrown away.
     chatter: Box<[u8]>,
     /// The carriers that were closed, to be counted.
@@ -94,6 +96,7 @@ impl Sockets {
             sender,
             readers,
             armed: None,
+            raw_events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into(),
             chatter: vec![0; 4096].into(),
             closed: 0,
         };
@@ -130,13 +133,14 @@ impl Sockets {
         carrier_of: impl Fn(Key) -> Option<Carrier>,
         events: &mut Vec<Event>,
     ) -> bool {
-        let mut raw = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
-        // SAFETY: the kernel writes at most EVENTS_MAX events into the array.
+        let room = self.raw_events.len() as i32;
+        // SAFETY: the kernel writes at most as many events as there is room for.
         let count = unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), raw.as_mut_ptr(), EVENTS_MAX as i32, 0)
+            libc::epoll_wait(self.epoll.as_raw_fd(), self.raw_events.as_mut_ptr(), room, 0)
         };
         let count = usize::try_from(count).unwrap_or(0);
-        for event in &raw[..count] {
+        for index in 0..count {
+            let event = self.raw_events[index];
             let (flags, data) = (event.events as i32, event.u64);
             match data {
                 BELL => self.bell.silence(),

@@ -246,7 +246,8 @@ pub(crate) static SIGNED: LazyLock<(Authority, [String; 2])> = LazyLock::new(|| 
 /// `Authorization` field.
 pub(crate) fn token(input: &[u8]) -> bool {
     let (authority, signed) = &*SIGNED;
-    let Ok(token) = bearer::token(input) else { return false };
+    let Ok(credentials) = bearer::credentials(input) else { return false };
+    let Some(token) = bearer::token(credentials) else { return false };
     let mut passed = false;
     for (role, signed) in [Role::Publisher, Role::Subscriber].into_iter().zip(signed) {
         let now = UnixTime::from_secs(NOW + 30);
