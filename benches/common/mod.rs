@@ -3,6 +3,10 @@
 // Each benchmark is a program of its own, and uses what it needs of this.
 #![allow(dead_code)]
 
+pub(crate) mod requests;
+pub(crate) mod tokens;
+pub(crate) mod worker;
+
 use petasos::protocol::{
     frame::{Fields, FrameDraft},
     topic::{Topic, TopicHasher},

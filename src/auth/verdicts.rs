@@ -274,8 +274,7 @@ mod tests {
         let authority = authority(b"p", b"s", 0);
         let claims = json!({"aud": [HUB, "other"]});
         let (good, bad) = (token(b"s", claims.clone()), token(b"p", claims));
-        let mut verify =
-            |token: &str, role, audience| {
+        let mut verify = |token: &str, role, audience| {
             cache.verify(&authority, token.as_bytes(), role, audience, at(1))
         };
         assert!(verify(&good, Role::Subscriber, HUB).is_ok());
@@ -306,8 +305,12 @@ mod tests {
         let authority = authority(b"p", b"s", 7);
         cache.verify(&authority, token.as_bytes(), Role::Subscriber, HUB, at(1)).unwrap();
         let verdict = &cache.verdicts[0];
-        let asked =
-            Question { credentials: token.as_bytes(), role: Role::Subscriber, audience: HUB, generation: 7 };
+        let asked = Question {
+            credentials: token.as_bytes(),
+            role: Role::Subscriber,
+            audience: HUB,
+            generation: 7,
+        };
         assert!(verdict.answers(verdict.hash, &asked));
         let other_token = token.replacen('e', "f", 1);
         for other in [
@@ -325,8 +328,11 @@ mod tests {
         let mut cache = cache(LARGE);
         let authority = authority(b"p", b"s", 0);
         let token = token(b"s", json!({"exp": 20.5, "nbf": 10}));
-        let mut verify =
-            |now| cache.verify(&authority, token.as_bytes(), Role::Subscriber, HUB, now).map(|_| cache.len());
+        let mut verify = |now| {
+            cache
+                .verify(&authority, token.as_bytes(), Role::Subscriber, HUB, now)
+                .map(|_| cache.len())
+        };
         let ms = |ms| UnixTime::since_1970(std::time::Duration::from_millis(ms));
         assert_eq!(verify(at(15)), Ok(1));
         assert_eq!(verify(ms(20_499)), Ok(1));
@@ -345,13 +351,20 @@ mod tests {
         let mut cache = cache(LARGE);
         let token = token(b"x", json!({}));
         for _ in 0..3 {
-            let verdict =
-                cache.verify(&authority(b"p", b"s", 0), token.as_bytes(), Role::Subscriber, HUB, at(1));
+            let verdict = cache.verify(
+                &authority(b"p", b"s", 0),
+                token.as_bytes(),
+                Role::Subscriber,
+                HUB,
+                at(1),
+            );
             assert!(verdict.is_err());
         }
         assert!(cache.is_empty());
         assert!(
-            cache.verify(&authority(b"p", b"x", 0), token.as_bytes(), Role::Subscriber, HUB, at(1)).is_ok()
+            cache
+                .verify(&authority(b"p", b"x", 0), token.as_bytes(), Role::Subscriber, HUB, at(1))
+                .is_ok()
         );
     }
 
@@ -375,13 +388,15 @@ mod tests {
             for number in 100..400 {
                 let other = token(b"s", json!({ "jti": format!("other {number}") }));
                 for token in [&favourite, &other] {
-                    let verdict = cache.verify(&authority, token.as_bytes(), Role::Subscriber, HUB, at(1));
+                    let verdict =
+                        cache.verify(&authority, token.as_bytes(), Role::Subscriber, HUB, at(1));
                     assert!(verdict.is_ok());
                 }
                 check(&cache);
             }
             assert_eq!(cache.len(), held, "{entries_max} entries, {bytes_max} bytes");
-            let kept = cache.verdicts.iter().any(|verdict| *verdict.credentials == *favourite.as_bytes());
+            let kept =
+                cache.verdicts.iter().any(|verdict| *verdict.credentials == *favourite.as_bytes());
             assert!(kept || held < 2, "{entries_max} entries, {bytes_max} bytes");
         }
     }

@@ -144,18 +144,23 @@ fn parse_uuid(id: &str) -> Option<u128> {
     if digits.len() != GENERATED_ID_LEN - PREFIX.len() {
         return None;
     }
-    let mut uuid = 0;
-    for (i, &byte) in digits.iter().enumerate() {
-        // Only the spelling that the hub writes: ids are compared byte by byte.
-        let digit = match byte {
-            b'-' if DASHES.contains(&i) => continue,
-            b'0'..=b'9' if !DASHES.contains(&i) => byte - b'0',
-            b'a'..=b'f' if !DASHES.contains(&i) => byte - b'a' + 10,
-            _ => return None,
-        };
-        uuid = (uuid << 4) | u128::from(digit);
+    if DASHES.iter().any(|dash| digits[*dash] != b'-') {
+        return None;
     }
-    Some(uuid)
+    let mut bytes = [0; BYTES.len()];
+    for (byte, at) in bytes.iter_mut().zip(BYTES) {
+        *byte = hex_digit(digits[at])? << 4 | hex_digit(digits[at + 1])?;
+    }
+    Some(u128::from_be_bytes(bytes))
+}
+
+/// Only the spelling that the hub writes: ids are compared byte by byte.
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

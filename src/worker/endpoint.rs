@@ -195,8 +195,8 @@ impl Endpoint {
         if fields.next().is_some() {
             return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
         }
-        let credentials =
-            bearer::credentials(field).map_err(|error| refused(&error, Challenge::InvalidRequest))?;
+        let credentials = bearer::credentials(field)
+            .map_err(|error| refused(&error, Challenge::InvalidRequest))?;
         let Endpoint { settings, verdicts, .. } = self;
         let audience = audience(&settings.audience, head);
         verdicts
