@@ -362,6 +362,10 @@ pub(crate) struct Suite {
     /// Only steps whose names contain one of these
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// A million subscribers too, of the hub and of the floor: needs 10 GB of memory, and takes
+    /// some five minutes
+    #[arg(long)]
+    pub(crate) million: bool,
     /// One short round of each: to see that all of it works
     #[arg(long)]
     pub(crate) quick: bool,

@@ -103,6 +103,9 @@ impl Report {
 
 /// Three digits that count.
 pub(crate) fn show(value: f64) -> String {
+    if value.is_nan() {
+        return "-".to_owned();
+    }
     let digits = match value.abs() {
         v if v >= 1000.0 || v == 0.0 => 0,
         v if v >= 100.0 => 1,
@@ -138,8 +141,8 @@ mod tests {
 
     #[test]
     fn figures_are_readable() {
-        let shown = [1_234_567.0, 999.94, 12.345, 0.26, 0.0, -4_321.0].map(show);
-        assert_eq!(shown, ["1,234,567", "999.9", "12.35", "0.2600", "0", "-4,321"]);
+        let shown = [1_234_567.0, 999.94, 12.345, 0.26, 0.0, -4_321.0, f64::NAN].map(show);
+        assert_eq!(shown, ["1,234,567", "999.9", "12.35", "0.2600", "0", "-4,321", "-"]);
     }
 
     #[test]

@@ -1,19 +1,16 @@
 //! Everything that `docs/performance.md` tells, in one command: servers are started, scenarios
 //! take turns on them, results and a table are written.
 
+mod curves;
 mod servers;
 mod steps;
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{fs, path::Path, time::Instant};
 
 use clap::Parser;
 
 use self::{
+    curves::{CURVES, Curve},
     servers::{Kind, Running},
     steps::{Figure, STEPS, Step},
 };
@@ -33,32 +30,77 @@ pub(crate) fn run(options: &options::Suite) -> Fallible<bool> {
     let cores = machine::cores();
     let (first, last) = (cores[0], cores[cores.len() - 1]);
     machine::raise_open_files();
-    let chosen = STEPS.iter().filter(|step| {
-        options.only.is_empty() || options.only.iter().any(|name| step.name.contains(&**name))
-    });
+    let is_chosen = |name: &str| {
+        options.only.is_empty() || options.only.iter().any(|part| name.contains(&**part))
+    };
+    let chosen =
+        STEPS.iter().filter(|step| is_chosen(step.name) && (options.million || !step.is_huge));
     let mut rows = Vec::new();
     let mut all_exact = true;
     for step in chosen {
-        let begin = Instant::now();
         let missing = step.servers.iter().find(|kind| !kind.is_there(options));
         if let Some(kind) = missing {
             println!("{}: skipped, since there is no {kind}\n", step.name);
             continue;
         }
-        let pairs = all_rounds(step, options, first, last)
-            .map_err(|error| format!("{}: {error}", step.name))?;
-        all_exact &= pairs.iter().flat_map(|(a, b)| [a, b]).all(Report::is_exact);
-        versus::print(&pairs, &mut std::io::stdout())?;
-        println!("  {:.0} s\n", begin.elapsed().as_secs_f64());
-        let path = options.out.join(format!("{}.json", step.name));
-        fs::write(&path, serde_json::to_string_pretty(&pairs)? + "\n")?;
+        let pairs = measure_step(step, options, first, last, &mut all_exact)?;
+        write_json(options, step.name, &pairs)?;
         rows.extend(step.figures.iter().filter_map(|figure| row(step, figure, &pairs)));
     }
     rows.extend(floor_row(options, &rows, first, last)?);
-    let table = table(&rows);
-    print!("{table}");
-    write_table(&options.out, &table)?;
+    if !rows.is_empty() {
+        write_table(&options.out, "table.md", &table(&rows))?;
+    }
+    let mut curves = String::new();
+    for curve in CURVES.iter().filter(|curve| is_chosen(curve.name)) {
+        curves += &measure_curve(curve, options, first, last, &mut all_exact)?;
+    }
+    if !curves.is_empty() {
+        write_table(&options.out, "curves.md", &format!("{}\n{curves}", machine::describe()))?;
+    }
     Ok(all_exact)
+}
+
+/// Measures all points of a curve. Returns its table.
+fn measure_curve(
+    curve: &Curve,
+    options: &options::Suite,
+    first: usize,
+    last: usize,
+    all_exact: &mut bool,
+) -> Fallible<String> {
+    let points = curve
+        .points
+        .iter()
+        .map(|point| measure_step(&point.step(curve), options, first, last, all_exact))
+        .collect::<Fallible<Vec<_>>>()?;
+    write_json(options, curve.name, &points)?;
+    Ok(curves::table(curve, &points))
+}
+
+fn measure_step(
+    step: &Step,
+    options: &options::Suite,
+    first: usize,
+    last: usize,
+    all_exact: &mut bool,
+) -> Fallible<Vec<(Report, Report)>> {
+    let begin = Instant::now();
+    let pairs = all_rounds(step, options, first, last)
+        .map_err(|error| format!("{}: {error}", step.name))?;
+    *all_exact &= pairs.iter().flat_map(|(a, b)| [a, b]).all(Report::is_exact);
+    versus::print(&pairs, &mut std::io::stdout())?;
+    println!("  {:.0} s\n", begin.elapsed().as_secs_f64());
+    Ok(pairs)
+}
+
+fn write_json(
+    options: &options::Suite,
+    name: &str,
+    results: &impl serde::Serialize,
+) -> Fallible<()> {
+    let path = options.out.join(format!("{name}.json"));
+    Ok(fs::write(path, serde_json::to_string_pretty(results)? + "\n")?)
 }
 
 fn all_rounds(
@@ -155,7 +197,7 @@ fn floor_row(
     }
     machine::pin_to(&[first, last]);
     let bare = bare::measure(&options::Send { rounds: 100, ..options::Send::default() })?;
-    fs::write(options.out.join("send.json"), serde_json::to_string_pretty(&bare)? + "\n")?;
+    write_json(options, "send", &bare)?;
     let text = fs::read_to_string(options.out.join("fanout-1000.json"))?;
     let pairs: Vec<(Report, Report)> = serde_json::from_str(&text)?;
     let mut floors: Vec<f64> =
@@ -193,9 +235,10 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-fn write_table(out: &Path, table: &str) -> Fallible<()> {
-    let path: PathBuf = out.join("table.md");
-    fs::File::create(&path)?.write_all(table.as_bytes())?;
+fn write_table(out: &Path, name: &str, table: &str) -> Fallible<()> {
+    print!("{table}");
+    let path = out.join(name);
+    fs::write(&path, table)?;
     println!("\nwritten to {}", path.display());
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! What the kernel tells of this machine, and what is asked of it.
 
 pub(crate) mod process;
-pub(crate) mod slab;
 
 use std::{
     io,
@@ -63,6 +62,19 @@ fn clock(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Bytes of memory that can still be had.
+pub(crate) fn available_memory() -> u64 {
+    memory_line("MemAvailable:").unwrap_or(u64::MAX)
+}
+
+/// Bytes that a line of `/proc/meminfo` tells.
+pub(crate) fn memory_line(name: &str) -> Option<u64> {
+    let lines = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let value = lines.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// Seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
@@ -97,16 +109,12 @@ pub(crate) fn describe() -> String {
     let cpu = read("/proc/cpuinfo");
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let kernel = read("/proc/sys/kernel/osrelease");
-    let memory = read("/proc/meminfo");
-    let total: u64 = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok())
-        .unwrap_or(0);
+    let total = memory_line("MemTotal:").unwrap_or(0);
     format!(
         "{} x {}, {:.0} GiB, Linux {}",
         cpu.lines().filter(|line| line.starts_with("processor")).count(),
         model.map_or("unknown processor", |(_, model)| model),
-        total as f64 / (1 << 20) as f64,
+        total as f64 / (1_u64 << 30) as f64,
         kernel.trim()
     )
 }

@@ -19,7 +19,7 @@ use std::{
 
 use crate::{
     check::Ledger,
-    machine::{self, process::Server, slab},
+    machine::{self, process::Server},
     options::{Load, Scenario},
     progress, publisher,
     publisher::{Pace, Publisher, Until},
@@ -91,7 +91,8 @@ impl Run<'_> {
             let (at, cpu, own_cpu) = (Instant::now(), Duration::ZERO, machine::own_cpu());
             return Ok(Usage { at, cpu, own_cpu, memory: 0, slab: 0 });
         };
-        let (memory, slab) = (server.memory()?, slab::bytes());
+        let slab = machine::memory_line("Slab:").unwrap_or(0);
+        let memory = server.memory()?;
         let (own_cpu, at, cpu) = (machine::own_cpu(), Instant::now(), server.cpu()?);
         Ok(Usage { at, cpu, own_cpu, memory, slab })
     }

@@ -1,10 +1,6 @@
 //! Subscribers that do not read any more: what do they cost the others, and the server?
 
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering::SeqCst},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use super::{PATIENCE, Run, Window, add_publisher, add_swarm, wait};
 use crate::{
@@ -53,8 +49,8 @@ pub(super) fn run(run: &Run<'_>, options: &Slow) -> io::Result<Report> {
     let memory = with_stalled.used.memory / stalled.max(1) as f64;
     run.server_number(&mut report, "memory per stalled subscriber (PSS)", memory, "B");
     let published = publisher.stop()?;
-    let cut = stalled - stalled_swarm.shared.open.load(SeqCst).min(stalled);
-    report.number("stalled subscribers whose end was seen", cut as f64, "");
+    let cut = stalled_swarm.count_cut() as f64 / stalled.max(1) as f64;
+    report.number("stalled subscribers that were cut, share", cut, "");
     swarm.settle(PATIENCE);
     let outcome = swarm.finish();
     stalled_swarm.finish();

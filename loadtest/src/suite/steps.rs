@@ -15,6 +15,8 @@ pub(super) struct Step {
     pub(super) afresh: bool,
     /// The servers may use every core, beside the load.
     pub(super) on_all_cores: bool,
+    /// Only if it is asked for.
+    pub(super) is_huge: bool,
     pub(super) figures: &'static [Figure],
 }
 
@@ -30,13 +32,14 @@ pub(super) struct Figure {
     pub(super) at_least: Option<f64>,
 }
 
-const DEFAULT: Step = Step {
+pub(super) const DEFAULT: Step = Step {
     name: "",
     servers: [PETASOS, FLOOR],
     words: "",
     rounds: 5,
     afresh: false,
     on_all_cores: false,
+    is_huge: false,
     figures: &[],
 };
 
@@ -58,12 +61,20 @@ const fn at_least(figure: Figure, target: &'static str, least: f64) -> Figure {
 
 /// Threads that hold 100,000 connections where a file table holds 20,000.
 const MANY: usize = 6;
-const PETASOS_MANY: Kind = Kind::Petasos { workers: MANY, driver: "auto" };
-const FLOOR_MANY: Kind = Kind::Floor { threads: MANY };
+pub(super) const PETASOS_MANY: Kind = Kind::Petasos { workers: MANY, driver: "auto" };
+pub(super) const FLOOR_MANY: Kind = Kind::Floor { threads: MANY };
+/// And 200,000, and a million.
+pub(super) const PETASOS_12: Kind = Kind::Petasos { workers: 12, driver: "auto" };
+pub(super) const FLOOR_12: Kind = Kind::Floor { threads: 12 };
+const PETASOS_60: Kind = Kind::Petasos { workers: 60, driver: "auto" };
+const FLOOR_60: Kind = Kind::Floor { threads: 60 };
 const PETASOS_2: Kind = Kind::Petasos { workers: 2, driver: "auto" };
 const PETASOS_EPOLL: Kind = Kind::Petasos { workers: 1, driver: "epoll" };
 
-const CPU: &str = "CPU per delivery";
+pub(super) const CPU: &str = "CPU per delivery";
+const CUT: &str = "stalled subscribers that were cut, share";
+const PSS: &str = "memory per subscriber (PSS)";
+const REACHED: &str = "time until all have an update";
 
 pub(super) const STEPS: &[Step] = &[
     Step {
@@ -137,10 +148,7 @@ pub(super) const STEPS: &[Step] = &[
         afresh: true,
         figures: &[
             at_most(
-                figure(
-                    "user memory per idle subscriber, 100,000 on one topic",
-                    "memory per subscriber (PSS)",
-                ),
+                figure("user memory per idle subscriber, 100,000 on one topic", PSS),
                 "<= 150 B",
                 150.0,
             ),
@@ -155,13 +163,40 @@ pub(super) const STEPS: &[Step] = &[
         words: "hold --subscribers 100000 --own-topics --seconds 1",
         rounds: 1,
         figures: &[at_most(
-            figure(
-                "user memory per idle subscriber, each on a topic of its own",
-                "memory per subscriber (PSS)",
-            ),
+            figure("user memory per idle subscriber, each on a topic of its own", PSS),
             "<= 400 B",
             400.0,
         )],
+        ..DEFAULT
+    },
+    Step {
+        name: "hold-200000",
+        servers: [PETASOS_12, FLOOR_12],
+        words: "hold --subscribers 200000 --seconds 1",
+        rounds: 1,
+        figures: &[
+            figure("200,000 subscribers: memory of each", PSS),
+            figure("until a publication has reached all of them", REACHED),
+            ratio("the same, to the floor", REACHED),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "hold-1000000",
+        servers: [PETASOS_60, FLOOR_60],
+        words: "hold --subscribers 1000000 --seconds 1",
+        rounds: 1,
+        is_huge: true,
+        figures: &[
+            figure("1,000,000 subscribers: memory of each", PSS),
+            at_most(
+                figure("memory of the hub with all of them", "memory in all (PSS)"),
+                "<= 500 MB",
+                500.0,
+            ),
+            figure("until a publication has reached all of them", REACHED),
+            ratio("the same, to the floor", REACHED),
+        ],
         ..DEFAULT
     },
     Step {
@@ -171,7 +206,7 @@ pub(super) const STEPS: &[Step] = &[
         rounds: 3,
         afresh: true,
         figures: &[
-            ratio("memory of 10,000 subscribers, to nchan", "memory per subscriber (PSS)"),
+            ratio("memory of 10,000 subscribers, to nchan", PSS),
             ratio("CPU per new subscriber, to nchan", "CPU per new subscriber"),
         ],
         ..DEFAULT
@@ -247,7 +282,49 @@ pub(super) const STEPS: &[Step] = &[
                 1.10,
             ),
             figure("memory per stalled subscriber", "memory per stalled subscriber (PSS)"),
+            figure("stalled subscribers that the hub has cut by then, share", CUT),
         ],
+        ..DEFAULT
+    },
+    Step {
+        name: "topics",
+        words: "topics --subscribers 10000 --topics 10000 --each 1 --rate 150 --seconds 3",
+        rounds: 3,
+        figures: &[ratio("CPU per delivery, 10,000 topics by Zipf, to the floor", CPU)],
+        ..DEFAULT
+    },
+    Step {
+        name: "private",
+        servers: [PETASOS, PETASOS_EPOLL],
+        words: "private --subscribers 2000 --rate 50 --seconds 3",
+        rounds: 3,
+        figures: &[
+            figure("CPU per delivery of private updates to 1,000 of 2,000", CPU),
+            ratio("the same, io_uring to epoll", CPU),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "replay",
+        servers: [PETASOS, PETASOS_EPOLL],
+        words: "replay --subscribers 1000 --missed 1000 --seconds 3",
+        rounds: 3,
+        figures: &[
+            figure("updates replayed a second, from memory, to 1,000 who missed 1,000", "replayed"),
+            figure("p99 of acknowledgements during that", "acknowledgement during replays p99"),
+            figure("the same before", "acknowledgement without replays p99"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "churn",
+        servers: [PETASOS, PETASOS_EPOLL],
+        words: "churn --subscribers 5000 --joins 2000 --seconds 3",
+        rounds: 3,
+        figures: &[figure(
+            "CPU per join with a new token and a last event id, 2,000 a second",
+            "CPU per join (new token, last event id)",
+        )],
         ..DEFAULT
     },
 ];

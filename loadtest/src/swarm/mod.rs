@@ -4,6 +4,7 @@
 //! only so many descriptors; where that is too few, each thread gets a table of its own.
 
 mod connection;
+mod needs;
 mod thread;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 
+use self::needs::Needs;
 use crate::{
     check::{Ledger, Tally},
     machine, progress,
@@ -77,6 +79,8 @@ pub(crate) struct Shared {
     surveys_done: AtomicU32,
     /// Everybody closes, and stays away until it is reset.
     away: AtomicBool,
+    /// Those who do not read begin to.
+    stalled_read: AtomicBool,
     /// Reconnections a second for all, in thousandths.
     churn_millis: AtomicU64,
     /// Updates due before this are not measured, nor those after `until_ns`.
@@ -111,18 +115,14 @@ pub(crate) struct Swarm {
 /// Descriptors that a thread needs beside its connections.
 const SPARE: usize = 200;
 
-/// How many threads hold `count` connections, and whether each needs a file table of its own.
-fn threads_for(count: usize, wanted: Option<usize>, table_len: usize) -> (usize, bool) {
-    let room = table_len.saturating_sub(SPARE).max(1);
-    let needed = count.div_ceil(room);
-    (wanted.unwrap_or(1).max(needed).max(1), count + SPARE > table_len)
-}
-
 impl Swarm {
     /// Starts to open all connections.
     pub(crate) fn start(plan: Plan) -> io::Result<Swarm> {
         let table_len = machine::raise_open_files();
-        let (count, own_tables) = threads_for(plan.count, plan.threads, table_len);
+        let is_here = plan.target.addr.ip().is_loopback();
+        let needs = Needs::of(plan.count, plan.threads, table_len, is_here);
+        needs.check(plan.count, table_len)?;
+        let Needs { threads: count, own_tables, .. } = needs;
         let shared = Arc::new(Shared {
             open: AtomicUsize::new(0),
             joins: AtomicU64::new(0),
@@ -134,6 +134,7 @@ impl Swarm {
             surveys_asked: AtomicU32::new(0),
             surveys_done: AtomicU32::new(0),
             away: AtomicBool::new(false),
+            stalled_read: AtomicBool::new(false),
             churn_millis: AtomicU64::new(0),
             from_ns: AtomicU64::new(u64::MAX),
             until_ns: AtomicU64::new(u64::MAX),
@@ -215,6 +216,21 @@ impl Swarm {
         self.shared.away.store(away, SeqCst);
     }
 
+    /// Has those read who did not: so they see whether the server has ended their streams.
+    /// Returns how many it has.
+    pub(crate) fn count_cut(&self) -> usize {
+        self.shared.stalled_read.store(true, SeqCst);
+        let (mut last, mut since) = (0, Instant::now());
+        while since.elapsed() < Duration::from_millis(500) {
+            let bytes = self.shared.bytes.load(SeqCst);
+            if bytes != last {
+                (last, since) = (bytes, Instant::now());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.shared.ended.load(SeqCst)
+    }
+
     /// So many subscribers a second leave and come back.
     pub(crate) fn churn(&self, per_second: f64) {
         self.shared.churn_millis.store((per_second * 1000.0) as u64, SeqCst);
@@ -283,16 +299,3 @@ impl Swarm {
 
 /// Nothing moves any more.
 const STANDSTILL: Duration = Duration::from_secs(20);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_are_as_many_as_file_tables_need() {
-        assert_eq!(threads_for(1_000, None, 20_000), (1, false));
-        assert_eq!(threads_for(1_000, Some(4), 20_000), (4, false));
-        assert_eq!(threads_for(19_900, None, 20_000), (2, true));
-        assert_eq!(threads_for(1_000_000, Some(2), 20_000), (51, true));
-    }
-}

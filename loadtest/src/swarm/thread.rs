@@ -151,6 +151,7 @@ impl<'a> Thread<'a> {
         let ramp = self.plan.ramp / threads as f64;
         let (mut last, mut credit) = (Instant::now(), 1.0);
         let (mut surveys, mut was_away) = (0, false);
+        let mut hears = false;
         while !self.shared.stop.load(Relaxed) {
             let passed = last.elapsed().as_secs_f64();
             last = Instant::now();
@@ -160,6 +161,10 @@ impl<'a> Thread<'a> {
                 self.leave_all();
             }
             was_away = away;
+            if !hears && self.shared.stalled_read.load(Relaxed) {
+                hears = true;
+                self.read_stalled();
+            }
             while !away && credit >= 1.0 && self.connecting < CONNECTING_MAX && self.connect_next()
             {
                 credit -= 1.0;
@@ -225,13 +230,31 @@ impl<'a> Thread<'a> {
                 self.ask(index, flags);
             }
             let is_readable = flags & (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP) != 0;
-            if is_readable && !self.subscribers[index as usize].is_deaf() {
+            if is_readable && !self.is_deaf(index) {
                 self.read(index, &mut received, &mut bytes);
             }
         }
         self.shared.received.fetch_add(received, Relaxed);
         self.shared.bytes.fetch_add(bytes, Relaxed);
         Ok(())
+    }
+
+    /// Whether it has joined, and does not read any more.
+    fn is_deaf(&self, index: u32) -> bool {
+        let it = &self.subscribers[index as usize];
+        it.stalled && it.state == State::Open && !self.shared.stalled_read.load(Relaxed)
+    }
+
+    /// Reads what lies there for those who did not: they were told of it when it came.
+    fn read_stalled(&mut self) {
+        let (mut received, mut bytes) = (0, 0);
+        for index in 0..self.subscribers.len() as u32 {
+            let it = &self.subscribers[index as usize];
+            if it.stalled && it.state == State::Open {
+                self.read(index, &mut received, &mut bytes);
+            }
+        }
+        self.shared.bytes.fetch_add(bytes, Relaxed);
     }
 
     /// The connection is there, or has failed: sends the request.
@@ -440,11 +463,6 @@ impl Subscriber {
             interrupted: false,
             last_id: Box::default(),
         }
-    }
-
-    /// Has joined, and does not read any more.
-    fn is_deaf(&self) -> bool {
-        self.stalled && self.state == State::Open
     }
 }
 
