@@ -1,6 +1,7 @@
 //! One connection that speaks HTTP/1.1: requests in, answers out, until it becomes a stream.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     mem,
     os::fd::{AsRawFd, IntoRawFd, RawFd},
@@ -506,9 +507,11 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
         deadline = deadline.min(now + local.settings.grace_period.mul_f64(local.random()));
     }
     let carrier = Carrier(fd);
+    let is_full = Cell::new(false);
     let open = || {
         let sent = send_now(fd, &head);
         head.drain(..sent);
+        is_full.set(!head.is_empty());
         Joiner { carrier, form, interest, deadline, unsent: Bytes::from(head) }
     };
     local.pump(|pump| {
@@ -518,7 +521,7 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
                 pump.hub.join_replaying(open(), updates, through, now)
             }
         };
-        if let Err(error) = pump.outside.add(carrier, key) {
+        if let Err(error) = pump.outside.add(carrier, key, is_full.get()) {
             tracing::warn!(%error, "a subscriber cannot be watched: it is closed");
             pump.hub.leave(key);
         }

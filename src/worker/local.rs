@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -24,6 +24,9 @@ pub(super) struct Local {
     pub(super) clock: Clock,
     pub(super) endpoint: RefCell<Endpoint>,
     pump: RefCell<Pump<Sockets>>,
+    /// A task has something for the pump.
+    nudged: Cell<bool>,
+    pump_waker: Cell<Option<Waker>>,
     pub(super) listeners: RefCell<Vec<RawFd>>,
     pub(super) waits: Waits,
     pub(super) leftovers: Leftovers,
@@ -57,6 +60,8 @@ impl Local {
             exchange,
             clock,
             pump: RefCell::new(pump),
+            nudged: Cell::new(false),
+            pump_waker: Cell::new(None),
             listeners: RefCell::default(),
             waits: Waits::default(),
             leftovers: Leftovers::default(),
@@ -81,7 +86,24 @@ impl Local {
 
     /// Makes the pump look at what a task of this worker changed.
     pub(super) fn nudge(&self) {
-        self.exchange.port(self.worker).bell.wake();
+        self.nudged.set(true);
+        if let Some(waker) = self.pump_waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether there was a nudge since the last call.
+    pub(super) fn take_nudge(&self) -> bool {
+        self.nudged.take()
+    }
+
+    /// Ready at a nudge; to be polled by the pump alone.
+    pub(super) fn poll_nudge(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.nudged.get() {
+            return Poll::Ready(());
+        }
+        self.pump_waker.set(Some(cx.waker().clone()));
+        Poll::Pending
     }
 
     pub(super) fn now(&self) -> Moment {

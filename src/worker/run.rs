@@ -1,14 +1,17 @@
 //! What runs on a worker: a task that accepts, one for each connection, and the loop of the pump.
 
 use std::{
+    future::{Future, poll_fn},
     net::TcpListener,
     os::fd::AsRawFd,
+    pin::pin,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -92,8 +95,14 @@ pub(super) async fn pump(
     let mut events = Vec::new();
     let mut doze = Doze::default();
     let mut in_a_row = 0;
+    // Stays under way while tasks of this worker wake the pump.
+    let mut readable = pin!(None);
+    // The kernel may have something new. A nudge says nothing of that, and asking it costs as much
+    // as all else that one request needs of the pump.
+    let mut ask_kernel = true;
     loop {
-        let turn = turn(&local, &mut events);
+        local.take_nudge();
+        let turn = turn(&local, &mut events, &mut ask_kernel);
         if doze.may_sleep(bell, turn.worked) {
             if draining.load(Ordering::Acquire) {
                 if !local.draining.get() {
@@ -110,7 +119,21 @@ pub(super) async fn pump(
             let leftovers = local.leftovers.give_back(local.now());
             let next = [turn.next, leftovers].into_iter().flatten().min();
             local.pump(|pump| pump.outside.set_timer(next, local.now()));
-            let woken = watch.readable().await;
+            let woken = poll_fn(|cx| {
+                if local.poll_nudge(cx).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                if readable.is_none() {
+                    readable.set(Some(watch.readable()));
+                }
+                let woken = readable.as_mut().as_pin_mut().map(|readable| readable.poll(cx));
+                if let Some(Poll::Ready(_)) = woken {
+                    readable.set(None);
+                    ask_kernel = true;
+                }
+                woken.unwrap_or(Poll::Ready(Ok(())))
+            })
+            .await;
             doze.woke(bell);
             in_a_row = 0;
             if woken.is_ok() {
@@ -121,14 +144,18 @@ pub(super) async fn pump(
         if turn.sent || in_a_row >= TURNS_IN_A_ROW {
             in_a_row = 0;
             give_way.wait().await;
+            ask_kernel = true;
         }
     }
 }
 
-fn turn(local: &Local, events: &mut Vec<Event>) -> Turn {
+fn turn(local: &Local, events: &mut Vec<Event>, ask_kernel: &mut bool) -> Turn {
     local.pump(|pump| {
         events.clear();
-        let all = pump.outside.poll(|key| pump.hub.carrier(key), events);
+        if *ask_kernel {
+            let all = pump.outside.poll(|key| pump.hub.carrier(key), events);
+            *ask_kernel = !all;
+        }
         for event in &*events {
             match *event {
                 Event::Writable(key) => pump.hub.writable(key),
@@ -136,7 +163,7 @@ fn turn(local: &Local, events: &mut Vec<Event>) -> Turn {
             }
         }
         let turn = pump.turn(local.now());
-        Turn { worked: turn.worked || !all, ..turn }
+        Turn { worked: turn.worked || *ask_kernel, ..turn }
     })
 }
 

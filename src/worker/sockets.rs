@@ -21,6 +21,9 @@ const EVENTS_MAX: usize = 256;
 /// Bytes that a subscriber may send while its stream is open before it is cut; clients send none.
 const CHATTER_MAX: usize = 64 * 1024;
 
+/// What subscribers are always watched for.
+const ENDS: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET;
+
 const BELL: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
 
@@ -110,20 +113,30 @@ impl Sockets {
         self.epoll.as_raw_fd()
     }
 
-    /// Watches a subscriber's socket: for its end, and for room after a short send. Told once for
-    /// each change, so nothing has to be switched on and off.
-    pub(crate) fn add(&self, carrier: Carrier, key: Key) -> io::Result<()> {
-        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+    /// Watches a subscriber's socket for its end; and for room, if it is full. Told once for each
+    /// change.
+    pub(crate) fn add(&self, carrier: Carrier, key: Key, is_full: bool) -> io::Result<()> {
+        let events = if is_full { ENDS | libc::EPOLLOUT } else { ENDS };
         self.watch(carrier.0, events, key.to_bits())
     }
 
+    /// Watches it for room too, from the first short send on: most sockets never have one, and
+    /// each new one would be reported as having room.
+    fn await_room(&self, carrier: Carrier, key: Key) {
+        let events = ENDS | libc::EPOLLOUT;
+        // Cannot fail for a socket that is watched; without it the stall timer would end it.
+        let _ = self.control(libc::EPOLL_CTL_MOD, carrier.0, events, key.to_bits());
+    }
+
     fn watch(&self, fd: RawFd, events: i32, data: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, events, data)
+    }
+
+    fn control(&self, operation: i32, fd: RawFd, events: i32, data: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: events as u32, u64: data };
         // SAFETY: a plain system call on descriptors that are open.
-        check(unsafe {
-            libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
-        })
-        .map(drop)
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &raw mut event) })
+            .map(drop)
     }
 
     /// Takes events without waiting; `carrier_of` finds a subscriber's socket. Returns false if
@@ -208,7 +221,13 @@ impl Sockets {
 
 impl Outside for Sockets {
     fn send(&mut self, hub: &Hub, batch: &Batch, outcomes: &mut Vec<Outcome>) {
+        let first = outcomes.len();
         self.sender.send(hub, batch, outcomes);
+        for (send, outcome) in batch.sends().iter().zip(&outcomes[first..]) {
+            if let Outcome::Short(_) = outcome {
+                self.await_room(send.carrier, send.key);
+            }
+        }
     }
 
     fn close(&mut self, ended: Ended) {
