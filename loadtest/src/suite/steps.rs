@@ -213,7 +213,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "mixed",
-        words: "mixed --subscribers 17000 --rate 4 --seconds 8",
+        words: "mixed --subscribers 17000 --rate 3 --seconds 8",
         rounds: 3,
         figures: &[
             at_most(
@@ -270,7 +270,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "slow",
-        words: "slow --subscribers 900",
+        words: "slow --subscribers 900 --data 1000 --seconds 9",
         rounds: 3,
         figures: &[
             at_most(

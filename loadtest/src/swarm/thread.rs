@@ -231,7 +231,8 @@ impl<'a> Thread<'a> {
             }
             let is_readable = flags & (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP) != 0;
             if is_readable && !self.is_deaf(index) {
-                self.read(index, &mut received, &mut bytes);
+                let may_end = flags & (libc::EPOLLRDHUP | libc::EPOLLHUP) != 0;
+                self.read(index, may_end, &mut received, &mut bytes);
             }
         }
         self.shared.received.fetch_add(received, Relaxed);
@@ -251,7 +252,7 @@ impl<'a> Thread<'a> {
         for index in 0..self.subscribers.len() as u32 {
             let it = &self.subscribers[index as usize];
             if it.stalled && it.state == State::Open {
-                self.read(index, &mut received, &mut bytes);
+                self.read(index, true, &mut received, &mut bytes);
             }
         }
         self.shared.bytes.fetch_add(bytes, Relaxed);
@@ -291,7 +292,8 @@ impl<'a> Thread<'a> {
         }
     }
 
-    fn read(&mut self, index: u32, received: &mut u64, bytes: &mut u64) {
+    /// Reads what is there. The end may lie right behind it, which no other event would tell.
+    fn read(&mut self, index: u32, may_end: bool, received: &mut u64, bytes: &mut u64) {
         loop {
             let it = &mut self.subscribers[index as usize];
             let Some(fd) = &it.fd else { return };
@@ -309,7 +311,7 @@ impl<'a> Thread<'a> {
             if self.subscribers[index as usize].stream.is_ended() {
                 return self.ended(index, "the server ended the stream");
             }
-            if len < self.buffer.len() {
+            if len < self.buffer.len() && !may_end {
                 return;
             }
         }
