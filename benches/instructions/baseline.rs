@@ -15,7 +15,7 @@ const RENEW: &str = "cargo bench --bench instructions -- --renew";
 struct Baseline {
     /// Another compiler makes other code.
     compiler: String,
-    /// Some libraries choose their code by what the processor can do.
+    /// Libraries choose their code by the processor.
     processor: String,
     instructions: Counts,
 }
@@ -34,12 +34,15 @@ fn compiler() -> Result<String, Box<dyn Error>> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
+/// What `/proc/cpuinfo` says of the first one.
 fn processor() -> String {
-    #[cfg(target_arch = "x86_64")]
-    let features = if std::arch::is_x86_feature_detected!("avx2") { " with AVX2" } else { "" };
-    #[cfg(not(target_arch = "x86_64"))]
-    let features = "";
-    format!("{}{features}", std::env::consts::ARCH)
+    let lines = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let value = |name: &str| {
+        let mut fields = lines.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.trim() == name).map_or("", |(_, value)| value.trim())
+    };
+    let (name, family, model) = (value("model name"), value("cpu family"), value("model"));
+    format!("{}, {name}, family {family}, model {model}", std::env::consts::ARCH)
 }
 
 /// Writes the counts down.
@@ -59,11 +62,6 @@ pub(super) fn compare(counts: &Counts) -> Result<bool, Box<dyn Error>> {
         .map_err(|error| format!("{}: {error}; make it: {RENEW}", path().display()))?;
     let baseline: Baseline = serde_json::from_str(&text)
         .map_err(|error| format!("{}: {error}; make it anew: {RENEW}", path().display()))?;
-    if baseline.processor != processor() {
-        let (theirs, ours) = (baseline.processor, processor());
-        println!("not compared: the baseline was made on {theirs}, this is {ours}");
-        return Ok(true);
-    }
     let compiler = compiler()?;
     if baseline.compiler != compiler {
         let (theirs, ours) = (baseline.compiler, compiler);
@@ -89,6 +87,11 @@ pub(super) fn compare(counts: &Counts) -> Result<bool, Box<dyn Error>> {
     for name in baseline.instructions.keys().filter(|name| !counts.contains_key(*name)) {
         all_are_near = false;
         println!("                       {name}: only in the baseline");
+    }
+    if baseline.processor != processor() {
+        let (theirs, ours) = (baseline.processor, processor());
+        println!("\nshown and not judged: the baseline was made on `{theirs}`, this is `{ours}`");
+        return Ok(true);
     }
     if !all_are_near {
         println!(
