@@ -105,8 +105,8 @@ pub(super) const CURVES: &[Curve] = &[
 /// The rows of a curve as a table: `points` are what was measured at each size.
 pub(super) fn table(curve: &Curve, points: &[Vec<(Report, Report)>]) -> String {
     let mut text = format!(
-        "\n| {} | CPU per delivery | the other's | ratio | deliveries a second | p99 | the other's |\n\
-         |---|---|---|---|---|---|---|\n",
+        "\n| {} | CPU per delivery | the other's | ratio | deliveries a second | p99 \
+         | the other's |\n|---|---|---|---|---|---|---|\n",
         curve.what
     );
     for (Point { at, .. }, pairs) in curve.points.iter().zip(points) {
