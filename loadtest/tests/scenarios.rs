@@ -80,7 +80,9 @@ fn the_floor_is_driven_by_the_same_scenarios() {
     for threads in [1, 3] {
         let floor = floor(threads);
         let urls = plain_urls(floor.addr);
-        for scenario in ["hold --subscribers 300", "fanout --subscribers 100 --rate 100"] {
+        // The threads of a floor have no order among each other: one of them publishes.
+        let fanout = "fanout --subscribers 100 --rate 100 --publishers 1";
+        for scenario in ["hold --subscribers 300", fanout] {
             let (output, result) = result(&format!("{scenario} {urls} --seconds 0.5"));
             assert!(output.status.success(), "{output:?}");
             assert!(result["deliveries"]["received"].as_u64().unwrap() > 0);
