@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     future::poll_fn,
-    mem,
+    io, mem,
     os::fd::{AsRawFd, IntoRawFd, RawFd},
     rc::Rc,
     time::{Duration, Instant},
@@ -23,7 +23,7 @@ use super::{
     local::Local,
     pump::{PublishError, Start},
     settings::Overload,
-    sockets::send_now,
+    sockets::{discard, send_now},
 };
 use crate::{
     http::{
@@ -54,10 +54,12 @@ const READ_LEN: usize = 4096;
 const READ_LEN_MAX: usize = 64 * 1024;
 /// A client that has not taken an answer by then is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a client still sends after its last answer is read for this long, so that the answer is
-/// not lost in a reset.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-const LINGER_LEN_MAX: usize = 1 << 20;
+/// What a client still sends after its last answer is dropped for this long, so that the answer is
+/// not lost in a reset: many clients read no answer before they have sent all.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+const LINGER_LEN_MAX: usize = 256 << 20;
+/// A client that sends nothing for this long has seen that the connection ended.
+const LINGER_QUIET: Duration = Duration::from_secs(5);
 /// Requests that are served from what was received already, before others get their turn.
 const REQUESTS_IN_A_ROW: u32 = 16;
 /// Publishers that are refused for now come back after this time.
@@ -461,16 +463,23 @@ impl<'a> Connection<'a> {
     /// resets the connection, and the answer may be lost in that.
     async fn linger(&mut self) {
         let fd = self.stream.as_raw_fd();
+        self.input = Vec::new();
         // SAFETY: a plain system call on an open descriptor.
         unsafe { libc::shutdown(fd, libc::SHUT_WR) };
-        let until = Instant::now() + LINGER_TIMEOUT;
+        let begin = Instant::now();
+        let _waiting = self.local.waits.begin(fd, false, self.local.clock.moment(begin));
+        let end = begin + LINGER_TIMEOUT;
         let mut heard = 0;
         while heard < LINGER_LEN_MAX {
-            self.input.clear();
-            match self.fill(READ_LEN_MAX, until).await {
+            let until = end.min(Instant::now() + LINGER_QUIET);
+            let Ok(Ok(())) = timeout_at(until.into(), self.stream.readable(false)).await else {
+                break;
+            };
+            match discard(fd) {
                 Ok(0) => return,
                 Ok(len) => heard += len,
-                Err(Lost) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
             }
         }
         shut_down(fd);

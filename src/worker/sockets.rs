@@ -76,8 +76,6 @@ pub(crate) struct Sockets {
     armed: Option<Moment>,
     /// Where the kernel writes events.
     raw_events: Box<[libc::epoll_event]>,
-    /// Bytes of a stream read last, to be thrown away.
-    chatter: Box<[u8]>,
     /// The carriers that were closed, to be counted.
     pub(crate) closed: u64,
 }
@@ -100,7 +98,6 @@ impl Sockets {
             readers,
             armed: None,
             raw_events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into(),
-            chatter: vec![0; 4096].into(),
             closed: 0,
         };
         sockets.watch(sockets.bell.descriptor(), libc::EPOLLIN, BELL)?;
@@ -177,15 +174,10 @@ impl Sockets {
     fn chats(&mut self, carrier: Carrier) -> bool {
         let mut heard = 0;
         while heard <= CHATTER_MAX {
-            // SAFETY: the kernel writes at most as many bytes as the buffer has.
-            let count = unsafe {
-                let (buffer, len) = (self.chatter.as_mut_ptr().cast(), self.chatter.len());
-                libc::recv(carrier.0, buffer, len, libc::MSG_DONTWAIT)
-            };
-            match usize::try_from(count) {
+            match discard(carrier.0) {
                 Ok(0) => return true,
-                Ok(count) => heard += count,
-                Err(_) => return io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock,
+                Ok(len) => heard += len,
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
             }
         }
         true
@@ -262,6 +254,15 @@ pub(crate) fn send_now(fd: RawFd, bytes: &[u8]) -> usize {
     let sent = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
     // An error is seen again, as an event of the socket.
     usize::try_from(sent).unwrap_or(0)
+}
+
+/// Throws away what was received, up to a limit; 0 at the end of input.
+pub(crate) fn discard(fd: RawFd) -> io::Result<usize> {
+    const LEN: usize = 64 * 1024;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: of a TCP socket, the kernel writes nothing with this flag.
+    let len = unsafe { libc::recv(fd, std::ptr::null_mut(), LEN, flags) };
+    usize::try_from(len).map_err(|_| io::Error::last_os_error())
 }
 
 pub(crate) fn check(result: i32) -> io::Result<i32> {

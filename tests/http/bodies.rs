@@ -164,6 +164,7 @@ fn an_answer_reaches_a_client_that_is_still_sending(driver: Driver) {
     for (sent, status) in [
         (publication_of(&token, &form), 413),
         (chunked(&token, &body), 413),
+        (publication_of(&token, &"x".repeat(20_000_000)), 413),
         (publication_of("a.b.c", &form), 401),
         (publication_of(&token, &form).replace("x-www-form", "x"), 415),
         (publication_of(&token, &form).replace("mercure HTTP", "x HTTP"), 404),
@@ -173,7 +174,8 @@ fn an_answer_reaches_a_client_that_is_still_sending(driver: Driver) {
         let mut connection = Connection::open(hub.addr);
         // Slower than the hub answers, and with the end of the body after the answer.
         for piece in sent.as_bytes().chunks(sent.len() / 10) {
-            connection.try_send(piece);
+            // Clients whose sending fails may not look for an answer.
+            connection.send(piece);
             std::thread::sleep(Duration::from_millis(10));
         }
         let answer = connection.answer();
