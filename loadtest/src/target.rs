@@ -118,10 +118,8 @@ impl Target {
         let host = &self.authority;
         let head = format!(" HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n");
         out.extend_from_slice(head.as_bytes());
-        for (name, value) in [("Last-Event-ID", last_event_id)] {
-            if let Some(value) = value {
-                out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-            }
+        if let Some(id) = last_event_id {
+            out.extend_from_slice(format!("Last-Event-ID: {id}\r\n").as_bytes());
         }
         if let Some(token) = token {
             out.extend_from_slice(format!("Authorization: Bearer {token}\r\n").as_bytes());

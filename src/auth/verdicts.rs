@@ -177,9 +177,9 @@ impl Question<'_> {
     /// tokens that pass and end alike, and hashing all of it would cost more than the rest.
     fn hash(&self, hasher: &RandomState) -> u64 {
         const TAIL_LEN: usize = 48;
-        let token = self.credentials;
+        let tail_start = self.credentials.len().saturating_sub(TAIL_LEN);
         let mut hasher = hasher.build_hasher();
-        hasher.write(&token[token.len().saturating_sub(TAIL_LEN)..]);
+        hasher.write(&self.credentials[tail_start..]);
         hasher.write(self.audience.as_bytes());
         hasher.write_u64(self.generation);
         hasher.write_u8(self.role as u8);

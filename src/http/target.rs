@@ -89,12 +89,8 @@ fn is_ip_literal(byte: &u8) -> bool {
 }
 
 fn is_reg_name(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') || is_rare(byte)
-}
-
-/// What the names of hosts may have, and have not.
-fn is_rare(byte: &u8) -> bool {
-    b"%!$&'()*+,;=".contains(byte)
+    // Digits, letters and dots are nearly all there are; the slow look is for the others.
+    byte.is_ascii_alphanumeric() || *byte == b'.' || b"-_~%!$&'()*+,;=".contains(byte)
 }
 
 #[cfg(test)]

@@ -92,9 +92,9 @@ impl Local {
         }
     }
 
-    /// Whether there was a nudge since the last call.
-    pub(super) fn take_nudge(&self) -> bool {
-        self.nudged.take()
+    /// The pump is about to look: what it was nudged for until now needs no other look.
+    pub(super) fn clear_nudge(&self) {
+        self.nudged.set(false);
     }
 
     /// Ready at a nudge; to be polled by the pump alone.

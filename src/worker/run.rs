@@ -101,7 +101,7 @@ pub(super) async fn pump(
     // as all else that one request needs of the pump.
     let mut ask_kernel = true;
     loop {
-        local.take_nudge();
+        local.clear_nudge();
         let turn = turn(&local, &mut events, &mut ask_kernel);
         if doze.may_sleep(bell, turn.worked) {
             if draining.load(Ordering::Acquire) {

@@ -10,22 +10,18 @@ use crate::{
     options::{Churn, Scenario},
     publisher::{Pace, Until},
     report::Report,
-    swarm::Seat,
+    swarm::{self, Seat, Swarm},
     topics::Topics,
 };
 
 pub(super) fn run(run: &Run<'_>, options: &Churn) -> io::Result<Report> {
-    if !run.target.is_mercure() {
-        return Err(io::Error::other("`churn` needs a Mercure hub"));
-    }
+    run.require_mercure("churn")?;
     let mut report = run.report(&Scenario::Churn(options.clone()));
     let topics = Arc::new(Topics::new(1, 1));
     let ledger = Arc::new(Ledger::new(topics.series_len()));
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, true, |_| Seat {
-        topics: vec![0],
-        has_token: true,
-        ..Seat::default()
-    })?;
+    let seat = |_| Seat { has_token: true, ..Seat::on(0) };
+    let plan = run.swarm_plan(options.subscribers, &topics, &ledger, seat);
+    let swarm = Swarm::start(swarm::Plan { resumes: true, ..plan })?;
     swarm.wait_until_open()?;
     publish_some(run, &topics, &ledger, 1)?;
     swarm.settle(PATIENCE);

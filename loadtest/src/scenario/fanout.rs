@@ -17,10 +17,7 @@ pub(super) fn run(run: &Run<'_>, options: &Fanout) -> io::Result<Report> {
     let connections = options.pace.connections();
     let topics = Arc::new(Topics::new(1, connections));
     let ledger = Arc::new(Ledger::new(topics.series_len()));
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, false, |_| Seat {
-        topics: vec![0],
-        ..Seat::default()
-    })?;
+    let swarm = run.swarm(options.subscribers, &topics, &ledger, |_| Seat::on(0))?;
     swarm.wait_until_open()?;
     let pace = options.pace.of(&swarm, options.subscribers);
     let publisher = run.publisher(&topics, &ledger, connections, pace, Until::Stopped, || 0)?;

@@ -24,17 +24,13 @@ pub(super) fn run(run: &Run<'_>, options: &Hold) -> io::Result<Report> {
     let topics = Arc::new(Topics::new(own + 1, 1));
     let ledger = Arc::new(Ledger::new(topics.series_len()));
     // The first connections pay for what is made once.
-    let first = run.swarm(100, &topics, &ledger, false, move |_| Seat {
-        topics: vec![common],
-        ..Seat::default()
-    })?;
+    let first = run.swarm(100, &topics, &ledger, move |_| Seat::on(common))?;
     first.wait_until_open()?;
     sleep(CALM);
 
     let (before, begin) = (run.usage()?, Instant::now());
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, false, move |index| Seat {
-        topics: if own > 0 { vec![index as u32] } else { vec![common] },
-        ..Seat::default()
+    let swarm = run.swarm(options.subscribers, &topics, &ledger, move |index| {
+        Seat::on(if own > 0 { index as u32 } else { common })
     })?;
     swarm.wait_until_open()?;
     let ramp = begin.elapsed();

@@ -8,7 +8,7 @@ use crate::{
     options::{Mixed, Scenario},
     publisher::{Pace, Until},
     report::Report,
-    swarm::Seat,
+    swarm::{self, Seat, Swarm},
     topics::Topics,
 };
 
@@ -24,16 +24,11 @@ pub(super) fn run(run: &Run<'_>, options: &Mixed) -> io::Result<Report> {
     let ledger = Arc::new(Ledger::new(topics.series_len()));
     // On a thread of their own, whose turns come soon: that the load itself is busy with the huge
     // topic must not count for the server.
-    let small_swarm =
-        run.prompt_swarm(SMALL * options.small_topics, &topics, &ledger, |index| Seat {
-            topics: vec![1 + (index / SMALL) as u32],
-            ..Seat::default()
-        })?;
+    let seat = |index| Seat::on(1 + (index / SMALL) as u32);
+    let plan = run.swarm_plan(SMALL * options.small_topics, &topics, &ledger, seat);
+    let small_swarm = Swarm::start(swarm::Plan { prompt: true, ..plan })?;
     small_swarm.wait_until_open()?;
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, false, |_| Seat {
-        topics: vec![0],
-        ..Seat::default()
-    })?;
+    let swarm = run.swarm(options.subscribers, &topics, &ledger, |_| Seat::on(0))?;
     swarm.wait_until_open()?;
 
     // First alone, then beside the huge one.

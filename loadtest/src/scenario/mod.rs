@@ -115,49 +115,58 @@ impl Run<'_> {
         }
     }
 
+    /// Subscribers that take what comes; those of other habits change the plan.
+    fn swarm_plan(
+        &self,
+        count: usize,
+        topics: &Arc<Topics>,
+        ledger: &Arc<Ledger>,
+        seat: impl Fn(usize) -> Seat + Send + Sync + 'static,
+    ) -> swarm::Plan {
+        swarm::Plan {
+            target: self.target.clone(),
+            count,
+            topics: Arc::clone(topics),
+            seat: Arc::new(seat),
+            ledger: Arc::clone(ledger),
+            ramp: self.load.ramp,
+            resumes: false,
+            token_lifetime_s: 300,
+            threads: self.load.threads,
+            prompt: false,
+        }
+    }
+
     fn swarm(
         &self,
         count: usize,
         topics: &Arc<Topics>,
         ledger: &Arc<Ledger>,
-        resumes: bool,
         seat: impl Fn(usize) -> Seat + Send + Sync + 'static,
     ) -> io::Result<Swarm> {
-        self.start_swarm(count, topics, ledger, resumes, false, Arc::new(seat))
+        Swarm::start(self.swarm_plan(count, topics, ledger, seat))
     }
 
-    /// A swarm whose latency is looked at beside another one.
-    fn prompt_swarm(
+    fn publisher_plan(
         &self,
-        count: usize,
         topics: &Arc<Topics>,
         ledger: &Arc<Ledger>,
-        seat: impl Fn(usize) -> Seat + Send + Sync + 'static,
-    ) -> io::Result<Swarm> {
-        self.start_swarm(count, topics, ledger, false, true, Arc::new(seat))
-    }
-
-    fn start_swarm(
-        &self,
-        count: usize,
-        topics: &Arc<Topics>,
-        ledger: &Arc<Ledger>,
-        resumes: bool,
-        prompt: bool,
-        seat: Arc<dyn Fn(usize) -> Seat + Send + Sync>,
-    ) -> io::Result<Swarm> {
-        Swarm::start(swarm::Plan {
+        connections: usize,
+        pace: Pace,
+        until: Until,
+        next_topic: impl FnMut() -> u32 + Send + 'static,
+    ) -> publisher::Plan {
+        publisher::Plan {
             target: self.target.clone(),
-            count,
             topics: Arc::clone(topics),
-            seat,
             ledger: Arc::clone(ledger),
-            ramp: self.load.ramp,
-            resumes,
-            token_lifetime_s: 300,
-            threads: self.load.threads,
-            prompt,
-        })
+            connections,
+            pace,
+            until,
+            data_len: self.load.data,
+            private: false,
+            next_topic: Box::new(next_topic),
+        }
     }
 
     fn publisher(
@@ -169,17 +178,15 @@ impl Run<'_> {
         until: Until,
         next_topic: impl FnMut() -> u32 + Send + 'static,
     ) -> io::Result<Publisher> {
-        Publisher::start(publisher::Plan {
-            target: self.target.clone(),
-            topics: Arc::clone(topics),
-            ledger: Arc::clone(ledger),
-            connections,
-            pace,
-            until,
-            data_len: self.load.data,
-            private: false,
-            next_topic: Box::new(next_topic),
-        })
+        Publisher::start(self.publisher_plan(topics, ledger, connections, pace, until, next_topic))
+    }
+
+    /// For scenarios that mean nothing to other servers.
+    fn require_mercure(&self, scenario: &str) -> io::Result<()> {
+        if self.target.is_mercure() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("`{scenario}` needs a Mercure hub")))
     }
 }
 

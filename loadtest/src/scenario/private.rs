@@ -13,31 +13,20 @@ use crate::{
 };
 
 pub(super) fn run(run: &Run<'_>, options: &Private) -> io::Result<Report> {
-    if !run.target.is_mercure() {
-        return Err(io::Error::other("`private` needs a Mercure hub"));
-    }
+    run.require_mercure("private")?;
     let mut report = run.report(&Scenario::Private(options.clone()));
     let topics = Arc::new(Topics::new(1, 1));
     let ledger = Arc::new(Ledger::new(topics.series_len()));
     // Every other one.
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, false, |index| Seat {
-        topics: vec![0],
+    let swarm = run.swarm(options.subscribers, &topics, &ledger, |index| Seat {
         has_token: index % 2 == 0,
         excluded: index % 2 == 1,
-        ..Seat::default()
+        ..Seat::on(0)
     })?;
     swarm.wait_until_open()?;
-    let publisher = Publisher::start(publisher::Plan {
-        target: run.target.clone(),
-        topics: Arc::clone(&topics),
-        ledger: Arc::clone(&ledger),
-        connections: 1,
-        pace: Pace::Open(options.rate),
-        until: Until::Stopped,
-        data_len: run.load.data,
-        private: true,
-        next_topic: Box::new(|| 0),
-    })?;
+    let pace = Pace::Open(options.rate);
+    let plan = run.publisher_plan(&topics, &ledger, 1, pace, Until::Stopped, || 0);
+    let publisher = Publisher::start(publisher::Plan { private: true, ..plan })?;
     measure(run, &swarm, "private updates", &mut report)?;
     conclude(publisher, swarm, &mut report)?;
     Ok(report)

@@ -13,22 +13,18 @@ use crate::{
     options::{Replay, Scenario},
     publisher::{Pace, Publisher, Until},
     report::Report,
-    swarm::{Seat, Swarm},
+    swarm::{self, Seat, Swarm},
     topics::Topics,
 };
 
 pub(super) fn run(run: &Run<'_>, options: &Replay) -> io::Result<Report> {
-    if !run.target.is_mercure() {
-        return Err(io::Error::other("`replay` needs a Mercure hub"));
-    }
+    run.require_mercure("replay")?;
     let mut report = run.report(&Scenario::Replay(options.clone()));
     // Topic 1 is published to all the time, and nobody subscribes to it.
     let topics = Arc::new(Topics::new(2, 1));
     let ledger = Arc::new(Ledger::new(topics.series_len()));
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, true, |_| Seat {
-        topics: vec![0],
-        ..Seat::default()
-    })?;
+    let plan = run.swarm_plan(options.subscribers, &topics, &ledger, |_| Seat::on(0));
+    let swarm = Swarm::start(swarm::Plan { resumes: true, ..plan })?;
     swarm.wait_until_open()?;
     // Everybody has an id to come back with.
     publish_some(run, &topics, &ledger, 1)?;

@@ -16,10 +16,7 @@ pub(super) fn run(run: &Run<'_>, options: &Slow) -> io::Result<Report> {
     let mut report = run.report(&Scenario::Slow(options.clone()));
     let topics = Arc::new(Topics::new(1, 4));
     let ledger = Arc::new(Ledger::new(topics.series_len()));
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, false, |_| Seat {
-        topics: vec![0],
-        ..Seat::default()
-    })?;
+    let swarm = run.swarm(options.subscribers, &topics, &ledger, |_| Seat::on(0))?;
     swarm.wait_until_open()?;
     let pace = Pace::Open(options.rate);
     let publisher = run.publisher(&topics, &ledger, 4, pace, Until::Stopped, || 0)?;
@@ -31,11 +28,8 @@ pub(super) fn run(run: &Run<'_>, options: &Slow) -> io::Result<Report> {
     wait(time, "everybody reading");
     let healthy = window.close(run, &swarm, &mut Report::default())?;
     let stalled = (options.subscribers as f64 * options.share).round() as usize;
-    let stalled_swarm = run.swarm(stalled, &topics, &ledger, false, |_| Seat {
-        topics: vec![0],
-        stalled: true,
-        ..Seat::default()
-    })?;
+    let stalled_swarm =
+        run.swarm(stalled, &topics, &ledger, |_| Seat { stalled: true, ..Seat::on(0) })?;
     stalled_swarm.wait_until_open()?;
     let window = Window::open(run, &swarm)?;
     wait(time, "some not reading");

@@ -21,7 +21,7 @@ pub(super) fn run(run: &Run<'_>, options: &Options) -> io::Result<Report> {
     let ledger = Arc::new(Ledger::new(topics.series_len()));
     let zipf = Zipf::new(topics.len(), 1);
     let (each, popular) = (options.each, zipf.clone());
-    let swarm = run.swarm(options.subscribers, &topics, &ledger, false, move |index| {
+    let swarm = run.swarm(options.subscribers, &topics, &ledger, move |index| {
         let mut draws = popular.seeded(index as u64);
         let mut topics: Vec<u32> = (0..each).map(|_| draws.draw()).collect();
         topics.sort_unstable();

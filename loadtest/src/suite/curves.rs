@@ -4,7 +4,10 @@ use super::{
     servers::{FLOOR, Kind, PETASOS},
     steps::{CPU, DEFAULT, FLOOR_12, FLOOR_MANY, PETASOS_12, PETASOS_MANY, Step},
 };
-use crate::report::{Report, median, show};
+use crate::{
+    report::{Report, median, show},
+    versus,
+};
 
 /// Something that grows.
 pub(super) struct Curve {
@@ -113,7 +116,7 @@ pub(super) fn table(curve: &Curve, points: &[Vec<(Report, Report)>]) -> String {
         let of = |pick: &dyn Fn(&(Report, Report)) -> Option<f64>| {
             show(median(&mut pairs.iter().filter_map(pick).collect::<Vec<_>>()))
         };
-        let ratio = of(&|(a, b)| Some(a.get(CPU)? / b.get(CPU)?));
+        let ratio = show(versus::ratio(pairs, CPU).map_or(f64::NAN, |(ratio, ..)| ratio));
         text += &format!(
             "| {at} | {} us | {} us | {ratio} | {} | {} ms | {} ms |\n",
             of(&|(a, _)| a.get(CPU)),

@@ -41,6 +41,13 @@ pub(crate) struct Seat {
     pub(crate) excluded: bool,
 }
 
+impl Seat {
+    /// Subscribes to one topic, reads, and has no token.
+    pub(crate) fn on(topic: u32) -> Seat {
+        Seat { topics: vec![topic], ..Seat::default() }
+    }
+}
+
 /// What a swarm is made of.
 pub(crate) struct Plan {
     pub(crate) target: Target,
