@@ -181,7 +181,9 @@ impl Thread {
                 }
             }
         }
-        while let Some((is_post, topic, body, len)) = request(&received_of(&self.talking, fd)) {
+        while let Some((is_post, topic, body, len)) =
+            self.talking.get(&fd).and_then(|(_, received)| request(received))
+        {
             if !is_post {
                 return self.subscribe(fd, &topic);
             }
@@ -256,10 +258,6 @@ impl Thread {
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
         }
     }
-}
-
-fn received_of(talking: &HashMap<RawFd, (TcpStream, Vec<u8>)>, fd: RawFd) -> Vec<u8> {
-    talking.get(&fd).map_or_else(Vec::new, |(_, received)| received.clone())
 }
 
 /// The first request in `bytes`, if it is whole: is it a `POST`, its topic, its body, its length.

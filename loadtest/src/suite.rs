@@ -12,7 +12,7 @@ use clap::Parser;
 use self::{
     curves::{CURVES, Curve},
     servers::{Kind, Running},
-    steps::{Figure, STEPS, Step},
+    steps::{CPU, Figure, STEPS, Step},
 };
 use crate::{
     Fallible, bare, machine, measure_pairs,
@@ -23,131 +23,141 @@ use crate::{
 
 /// A floor that is further above a bare `send` was disturbed: its run says nothing.
 const FLOOR_MAX: f64 = 1.25;
+/// The step whose floor is held against a bare `send`.
+const FLOOR_STEP: &str = "fanout-1000";
 
 /// Runs all steps, or those that were chosen.
 pub(crate) fn run(options: &options::Suite) -> Fallible<bool> {
     fs::create_dir_all(&options.out)?;
+    machine::raise_open_files();
     let cores = machine::cores();
     let (first, last) = (cores[0], cores[cores.len() - 1]);
-    machine::raise_open_files();
+    let mut suite = Suite { options, first, last, all_exact: true };
     let is_chosen = |name: &str| {
         options.only.is_empty() || options.only.iter().any(|part| name.contains(&**part))
     };
     let chosen =
         STEPS.iter().filter(|step| is_chosen(step.name) && (options.million || !step.is_huge));
-    let mut rows = Vec::new();
-    let mut all_exact = true;
+    let (mut rows, mut floors) = (Vec::new(), Vec::new());
     for step in chosen {
         let missing = step.servers.iter().find(|kind| !kind.is_there(options));
         if let Some(kind) = missing {
             println!("{}: skipped, since there is no {kind}\n", step.name);
             continue;
         }
-        let pairs = measure_step(step, options, first, last, &mut all_exact)?;
-        write_json(options, step.name, &pairs)?;
+        let pairs = suite.measure(step)?;
+        suite.write_json(step.name, &pairs)?;
         rows.extend(step.figures.iter().filter_map(|figure| row(step, figure, &pairs)));
+        if step.name == FLOOR_STEP {
+            floors = pairs.iter().filter_map(|(_, floor)| floor.get(CPU)).collect();
+        }
     }
-    rows.extend(floor_row(options, &rows, first, last)?);
+    if !floors.is_empty() {
+        rows.push(suite.floor_row(floors)?);
+    }
     if !rows.is_empty() {
         write_table(&options.out, "table.md", &table(&rows))?;
     }
     let mut curves = String::new();
     for curve in CURVES.iter().filter(|curve| is_chosen(curve.name)) {
-        curves += &measure_curve(curve, options, first, last, &mut all_exact)?;
+        curves += &suite.measure_curve(curve)?;
     }
     if !curves.is_empty() {
         write_table(&options.out, "curves.md", &format!("{}\n{curves}", machine::describe()))?;
     }
-    Ok(all_exact)
+    Ok(suite.all_exact)
 }
 
-/// Measures all points of a curve. Returns its table.
-fn measure_curve(
-    curve: &Curve,
-    options: &options::Suite,
+struct Suite<'a> {
+    options: &'a options::Suite,
+    /// The core of the servers.
     first: usize,
+    /// The core of the load.
     last: usize,
-    all_exact: &mut bool,
-) -> Fallible<String> {
-    let points = curve
-        .points
-        .iter()
-        .map(|point| measure_step(&point.step(curve), options, first, last, all_exact))
-        .collect::<Fallible<Vec<_>>>()?;
-    write_json(options, curve.name, &points)?;
-    Ok(curves::table(curve, &points))
+    /// Whether nobody missed anything yet.
+    all_exact: bool,
 }
 
-fn measure_step(
-    step: &Step,
-    options: &options::Suite,
-    first: usize,
-    last: usize,
-    all_exact: &mut bool,
-) -> Fallible<Vec<(Report, Report)>> {
-    let begin = Instant::now();
-    let pairs = all_rounds(step, options, first, last)
-        .map_err(|error| format!("{}: {error}", step.name))?;
-    *all_exact &= pairs.iter().flat_map(|(a, b)| [a, b]).all(Report::is_exact);
-    versus::print(&pairs, &mut std::io::stdout())?;
-    println!("  {:.0} s\n", begin.elapsed().as_secs_f64());
-    Ok(pairs)
-}
-
-fn write_json(
-    options: &options::Suite,
-    name: &str,
-    results: &impl serde::Serialize,
-) -> Fallible<()> {
-    let path = options.out.join(format!("{name}.json"));
-    Ok(fs::write(path, serde_json::to_string_pretty(results)? + "\n")?)
-}
-
-fn all_rounds(
-    step: &Step,
-    options: &options::Suite,
-    first: usize,
-    last: usize,
-) -> Fallible<Vec<(Report, Report)>> {
-    let rounds = if options.quick { 1 } else { step.rounds };
-    let (starts, rounds) = if step.afresh { (rounds, 1) } else { (1, rounds) };
-    let mut pairs = Vec::new();
-    for _ in 0..starts {
-        pairs.extend(some_rounds(step, rounds, options, first, last)?);
+impl Suite<'_> {
+    /// Measures all points of a curve. Returns its table.
+    fn measure_curve(&mut self, curve: &Curve) -> Fallible<String> {
+        let points = curve
+            .points
+            .iter()
+            .map(|point| self.measure(&point.step(curve)))
+            .collect::<Fallible<Vec<_>>>()?;
+        self.write_json(curve.name, &points)?;
+        Ok(curves::table(curve, &points))
     }
-    Ok(pairs)
-}
 
-/// Runs rounds of a step on servers of their own.
-fn some_rounds(
-    step: &Step,
-    rounds: usize,
-    options: &options::Suite,
-    first: usize,
-    last: usize,
-) -> Fallible<Vec<(Report, Report)>> {
-    let cores: &[usize] = if step.on_all_cores { &[first, last] } else { &[first] };
-    let servers = step
-        .servers
-        .iter()
-        .map(|kind| Running::start(*kind, options, cores))
-        .collect::<Fallible<Vec<_>>>()?;
-    let mut words = format!("loadtest {} --cores {last}", step.words);
-    for (prefix, server) in ["--", "--vs-"].iter().zip(&servers) {
-        words += &server.words(prefix);
+    fn measure(&mut self, step: &Step) -> Fallible<Vec<(Report, Report)>> {
+        let begin = Instant::now();
+        let pairs = self.all_rounds(step).map_err(|error| format!("{}: {error}", step.name))?;
+        self.all_exact &= pairs.iter().flat_map(|(a, b)| [a, b]).all(Report::is_exact);
+        versus::print(&pairs, &mut std::io::stdout())?;
+        println!("  {:.0} s\n", begin.elapsed().as_secs_f64());
+        Ok(pairs)
     }
-    words += &format!(" --rounds {rounds}");
-    if options.quick {
-        words += " --seconds 1";
+
+    fn all_rounds(&self, step: &Step) -> Fallible<Vec<(Report, Report)>> {
+        let rounds = if self.options.quick { 1 } else { step.rounds };
+        let (starts, rounds) = if step.afresh { (rounds, 1) } else { (1, rounds) };
+        let mut pairs = Vec::new();
+        for _ in 0..starts {
+            pairs.extend(self.some_rounds(step, rounds)?);
+        }
+        Ok(pairs)
     }
-    let cli = Cli::try_parse_from(words.split_whitespace())?;
-    let Command::Scenario(command) = cli.command else {
-        return Err("not a scenario".into());
-    };
-    println!("$ {words}");
-    let (named, load, scenario) = command.parts();
-    machine::pin_to(&[last]);
-    measure_pairs(&named, &load, &scenario)
+
+    /// Runs rounds of a step on servers of their own.
+    fn some_rounds(&self, step: &Step, rounds: usize) -> Fallible<Vec<(Report, Report)>> {
+        let both = [self.first, self.last];
+        let cores = if step.on_all_cores { &both[..] } else { &both[..1] };
+        let servers = step
+            .servers
+            .iter()
+            .map(|kind| Running::start(*kind, self.options, cores))
+            .collect::<Fallible<Vec<_>>>()?;
+        let mut words = format!("loadtest {} --cores {}", step.words, self.last);
+        for (prefix, server) in ["--", "--vs-"].iter().zip(&servers) {
+            words += &server.words(prefix);
+        }
+        words += &format!(" --rounds {rounds}");
+        if self.options.quick {
+            words += " --seconds 1";
+        }
+        let cli = Cli::try_parse_from(words.split_whitespace())?;
+        let Command::Scenario(command) = cli.command else {
+            return Err("not a scenario".into());
+        };
+        println!("$ {words}");
+        let (named, load, scenario) = command.parts();
+        machine::pin_to(&[self.last]);
+        measure_pairs(&named, &load, &scenario)
+    }
+
+    /// How far the floor is above a bare `send`, in this very run.
+    fn floor_row(&self, mut floors: Vec<f64>) -> Fallible<Row> {
+        machine::pin_to(&[self.first, self.last]);
+        let bare = bare::measure(&options::Send { rounds: 100, ..options::Send::default() })?;
+        self.write_json("send", &bare)?;
+        let value = median(&mut floors) / bare.get("send").unwrap_or(f64::NAN);
+        Ok(Row {
+            what: "the floor against a bare `send`: above 1.25 the run is void".to_owned(),
+            step: "send",
+            value,
+            least: value,
+            most: value,
+            unit: "x".to_owned(),
+            target: "<= 1.25",
+            reached: Some(value <= FLOOR_MAX),
+        })
+    }
+
+    fn write_json(&self, name: &str, results: &impl serde::Serialize) -> Fallible<()> {
+        let path = self.options.out.join(format!("{name}.json"));
+        Ok(fs::write(path, serde_json::to_string_pretty(results)? + "\n")?)
+    }
 }
 
 /// A line of the table.
@@ -183,37 +193,6 @@ fn row(step: &Step, figure: &Figure, pairs: &[(Report, Report)]) -> Option<Row> 
         target: figure.target,
         reached: figure.at_most.map(|most| value <= most).or(figure.at_least.map(|l| value >= l)),
     })
-}
-
-/// How far the floor is above a bare `send`, in this very run.
-fn floor_row(
-    options: &options::Suite,
-    rows: &[Row],
-    first: usize,
-    last: usize,
-) -> Fallible<Option<Row>> {
-    if !rows.iter().any(|row| row.step == "fanout-1000") {
-        return Ok(None);
-    }
-    machine::pin_to(&[first, last]);
-    let bare = bare::measure(&options::Send { rounds: 100, ..options::Send::default() })?;
-    write_json(options, "send", &bare)?;
-    let text = fs::read_to_string(options.out.join("fanout-1000.json"))?;
-    let pairs: Vec<(Report, Report)> = serde_json::from_str(&text)?;
-    let mut floors: Vec<f64> =
-        pairs.iter().filter_map(|(_, floor)| floor.get("CPU per delivery")).collect();
-    let send = bare.get("send").unwrap_or(f64::NAN);
-    let value = median(&mut floors) / send;
-    Ok(Some(Row {
-        what: "the floor against a bare `send`: above 1.25 the run is void".to_owned(),
-        step: "send",
-        value,
-        least: value,
-        most: value,
-        unit: "x".to_owned(),
-        target: "<= 1.25",
-        reached: Some(value <= FLOOR_MAX),
-    }))
 }
 
 fn table(rows: &[Row]) -> String {
