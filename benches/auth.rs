@@ -11,7 +11,7 @@ use petasos::{
         time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
     },
-    protocol::{limits::Limits, publish::Publication, reserved::HubUrl, topic::TopicHasher},
+    protocol::{hub_url::HubUrl, limits::Limits, publish::Publication, topic::TopicHasher},
 };
 
 use common::tokens::{HUB, authority, token};
@@ -58,8 +58,8 @@ fn publications(criterion: &mut Criterion) {
                 let pairs = pairs.chain([("data", data.as_str()), ("private", "on")]);
                 let pairs =
                     pairs.map(|(name, value)| Ok::<_, Infallible>((name.into(), value.into())));
-                let publication = Publication::parse(black_box(pairs), &hub, &limits);
-                publication.expect("a good publication").into_draft(&hasher)
+                let publication = Publication::parse(black_box(pairs), &hub, &hasher, &limits);
+                publication.expect("a good publication").into_draft()
             });
         });
     }

@@ -2,14 +2,16 @@
 
 mod common;
 
-use std::{borrow::Cow, hint::black_box};
+use std::{convert::Infallible, hint::black_box};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use petasos::{
     log::sequence::Places,
     protocol::{
         frame::{Fields, FrameDraft},
+        hub_url::HubUrl,
         id::{IdCipher, Place},
+        limits::Limits,
         publish::Publication,
         topic::TopicHasher,
         update::Position,
@@ -35,24 +37,22 @@ fn frames(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What it takes more than a frame: topics are copied and hashed, once for all workers.
+/// Topics are copied, hashed, and cut into the components of URLs, once for all workers.
 fn drafts(criterion: &mut Criterion) {
-    let hasher = TopicHasher::new();
+    let (hub, hasher, limits) = (HubUrl::without_name(), TopicHasher::new(), Limits::default());
     let mut group = criterion.benchmark_group("make a draft");
-    for count in [1, 2, 10] {
+    for count in [1, 2, 20] {
         let topics: Vec<String> = (0..count).map(common::topic).collect();
-        let publication = Publication {
-            topics: topics.iter().map(Cow::from).collect(),
-            data: common::SMALL.into(),
-            private: false,
-            id: None,
-            event_type: None,
-            retry: None,
-        };
         group.throughput(Throughput::Elements(u64::from(count)));
         group.bench_function(format!("topics: {count}"), |bencher| {
-            let into_draft = |publication: Publication<'_>| publication.into_draft(&hasher);
-            bencher.iter_batched(|| publication.clone(), into_draft, BatchSize::SmallInput);
+            bencher.iter(|| {
+                let pairs = topics.iter().map(|topic| ("topic", topic.as_str()));
+                let pairs = pairs.chain([("data", common::SMALL)]);
+                let pairs =
+                    pairs.map(|(name, value)| Ok::<_, Infallible>((name.into(), value.into())));
+                let publication = Publication::parse(black_box(pairs), &hub, &hasher, &limits);
+                publication.expect("a good publication").into_draft()
+            });
         });
     }
     group.finish();

@@ -17,6 +17,7 @@ mod fuzz;
 mod http;
 mod load;
 mod model;
+mod patterns;
 mod ports;
 mod publish;
 mod regression;

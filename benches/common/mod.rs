@@ -7,8 +7,11 @@ pub(crate) mod requests;
 pub(crate) mod tokens;
 pub(crate) mod worker;
 
+use std::sync::LazyLock;
+
 use petasos::protocol::{
     frame::{Fields, FrameDraft},
+    hub_url::HubUrl,
     topic::{Topic, TopicHasher},
     update::Draft,
 };
@@ -32,9 +35,11 @@ pub(crate) fn topic(number: u32) -> String {
     format!("https://example.com/users/{number}/messages")
 }
 
+static HUB: LazyLock<HubUrl> = LazyLock::new(HubUrl::without_name);
+
 /// A publication of [`SMALL`].
 pub(crate) fn draft(topic: &str, private: bool, hasher: &TopicHasher) -> Draft {
-    let topics = [Topic::new(topic, hasher)].into();
+    let topics = [Topic::new(topic, &HUB, hasher)].into();
     let frame = FrameDraft::new(Fields { data: SMALL, ..Fields::default() });
     Draft { frame, topics, private }
 }

@@ -20,10 +20,11 @@ use petasos::{
     log::sequence::Places,
     protocol::{
         frame::{Fields, FrameDraft},
+        hub_url::HubUrl,
         id::{IdCipher, Place},
         limits::Limits,
+        patterns::Patterns,
         publish::Publication,
-        reserved::HubUrl,
         subscribe::{QueryRules, Subscription},
         topic::TopicHasher,
         update::{Position, Update},
@@ -93,8 +94,10 @@ fn understand_subscription(times: u64) {
     let query =
         b"match=https%3A%2F%2Fexample.com%2Fbooks%2F1&match=https%3A%2F%2Fexample.com%2Fnews";
     let (limits, rules) = (Limits::default(), QueryRules::default());
+    let mut patterns = Patterns::new(&HubUrl::without_name(), RandomState::new());
     for _ in 0..times {
-        let subscription = Subscription::parse(form::pairs(black_box(query)), None, rules, &limits);
+        let pairs = form::pairs(black_box(query));
+        let subscription = Subscription::parse(pairs, None, rules, &limits, &mut patterns);
         let _ = black_box(subscription.expect("a good subscription"));
     }
 }
@@ -116,8 +119,8 @@ fn draft(times: u64, topic: &str) {
         let pairs = [("topic", topic), ("data", common::SMALL), ("private", "on")];
         let pairs = black_box(pairs).into_iter();
         let pairs = pairs.map(|(name, value)| Ok::<_, Infallible>((name.into(), value.into())));
-        let publication = Publication::parse(pairs, &hub, &limits).expect("a good publication");
-        black_box(publication.into_draft(&hasher));
+        let publication = Publication::parse(pairs, &hub, &hasher, &limits);
+        black_box(publication.expect("a good publication").into_draft());
     }
 }
 

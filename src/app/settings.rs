@@ -18,7 +18,7 @@ use crate::{
         memory::{Memory, Retention},
         sequence::{LagLimits, Places},
     },
-    protocol::{self, id::IdCipher, reserved::HubUrl, subscribe::QueryRules, update::Position},
+    protocol::{self, hub_url::HubUrl, id::IdCipher, subscribe::QueryRules, update::Position},
     worker::{Audience, EndpointSettings, Settings},
 };
 
@@ -188,6 +188,7 @@ fn authority(config: &Config) -> Result<Authority, ServeError> {
     let settings = authority::Settings {
         generation: 0,
         leeway: config.access.leeway,
+        hub_url: hub_url(config)?,
         // What may be subscribed to may be granted.
         limits: TokenLimits {
             matcher_len_max: config.limits.pattern_bytes_max,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{error::TokenError, time::UnixTime};
-use crate::protocol::matcher::{Matcher, MatcherSet};
+use crate::protocol::{matcher::MatcherSet, topic::Topic};
 
 /// The meaning of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub(super) struct Payload {
 impl Access {
     /// The first of the topics that may not be published on: "if the token is not authorized for
     /// every topic of the update, the hub MUST NOT dispatch the update" (draft-08 #publishers).
-    pub fn first_refused<'t, T: AsRef<str>>(&self, topics: &'t [T]) -> Option<&'t str> {
-        topics.iter().map(AsRef::as_ref).find(|topic| !self.publish.matches(topic))
+    pub fn first_refused<'t>(&self, topics: &'t [Topic]) -> Option<&'t Topic> {
+        topics.iter().find(|topic| !self.publish.matches(topic))
     }
 
     /// The payload of a subscription, a JSON object: that of the first detail that matches the
     /// subscription's own matcher, taken as if it were a topic (draft-08 #payloads).
-    pub fn payload(&self, subscription: &Matcher) -> Option<&str> {
-        let first = self.payloads.iter().find(|entry| entry.topics.matches(subscription.text()));
+    pub fn payload(&self, matcher_text: &Topic) -> Option<&str> {
+        let first = self.payloads.iter().find(|entry| entry.topics.matches(matcher_text));
         first.and_then(|entry| entry.payload.as_deref())
     }
 
@@ -73,9 +73,10 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::fixture::{matcher, topic};
 
     fn exact(texts: &[&str]) -> MatcherSet {
-        texts.iter().map(|text| Matcher::Exact((*text).into())).collect()
+        texts.iter().map(|text| matcher(text)).collect()
     }
 
     fn access() -> Access {
@@ -92,27 +93,32 @@ mod tests {
                 payload(exact(&["x"]), Some("1")),
                 payload(exact(&["y"]), None),
                 payload(exact(&["x", "y", "z"]), Some("2")),
-                payload([Matcher::Any].into_iter().collect(), Some("3")),
+                payload(exact(&["*"]), Some("3")),
             ]),
         }
     }
 
     #[test]
     fn every_topic_must_be_granted() {
-        assert_eq!(access().first_refused(&["a"]), None);
-        assert_eq!(access().first_refused(&["b", "a"]), None);
-        assert_eq!(access().first_refused(&["a", "c", "d"]), Some("c"));
-        assert_eq!(access().first_refused(&["c"]), Some("c"));
+        for (topics, refused) in [
+            (&["a"][..], None),
+            (&["b", "a"], None),
+            (&["a", "c", "d"], Some("c")),
+            (&["c"], Some("c")),
+        ] {
+            let topics: Vec<Topic> = topics.iter().map(|text| topic(text)).collect();
+            assert_eq!(access().first_refused(&topics).map(Topic::text), refused);
+        }
     }
 
     #[test]
     fn the_first_detail_that_matches_gives_the_payload() {
         for (text, expected) in [("x", Some("1")), ("y", None), ("z", Some("2")), ("?", Some("3"))]
         {
-            assert_eq!(access().payload(&Matcher::Exact(text.into())), expected, "{text}");
+            assert_eq!(access().payload(&topic(text)), expected, "{text}");
         }
-        assert_eq!(access().payload(&Matcher::Any), Some("3"));
-        assert_eq!(Access { payloads: Box::default(), ..access() }.payload(&Matcher::Any), None);
+        assert_eq!(access().payload(&topic("*")), Some("3"));
+        assert_eq!(Access { payloads: Box::default(), ..access() }.payload(&topic("*")), None);
     }
 
     #[test]

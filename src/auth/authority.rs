@@ -14,6 +14,7 @@ use super::{
 };
 
 pub use super::details::TokenLimits;
+use crate::protocol::hub_url::HubUrl;
 
 /// An issuer of tokens and its keys for each role.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,8 @@ pub struct Settings {
     /// By how much clocks may differ when `exp` and `nbf` are compared.
     pub leeway: Duration,
     pub limits: TokenLimits,
+    /// The base of relative patterns in tokens.
+    pub hub_url: HubUrl,
 }
 
 /// The issuers that a hub trusts. With issuers that have identifiers it is strict, as draft-08
@@ -87,7 +90,7 @@ impl Authority {
         audience: &str,
         now: UnixTime,
     ) -> Result<Access, TokenError> {
-        let Settings { leeway, limits, .. } = &self.settings;
+        let Settings { leeway, limits, hub_url, .. } = &self.settings;
         let compact = Compact::split(token, limits.token_len_max)?;
         let alg = compact.check_header()?;
         let mut claims = Claims::new(compact.claims()?)?;
@@ -100,7 +103,7 @@ impl Authority {
             require("exp", exp.is_some())?;
             require("aud", has_audience)?;
         }
-        let grants = Grants::read(claims.take_details(), limits)?;
+        let grants = Grants::read(claims.take_details(), hub_url, limits)?;
         let access = Access {
             publish: grants.publish,
             subscribe: Arc::new(grants.subscribe),

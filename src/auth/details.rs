@@ -4,6 +4,8 @@
 //! Any defect of a Mercure detail refuses the whole token: "partial acceptance is forbidden
 //! because it would silently alter the effective authorization of the token".
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -11,7 +13,9 @@ use super::{
     json::{self, WrongCase},
 };
 use crate::protocol::{
+    hub_url::HubUrl,
     matcher::{Matcher, MatcherError, MatcherSet, MatcherType},
+    pattern::Pattern,
     text::excerpt,
 };
 
@@ -92,14 +96,18 @@ enum Problem {
 
 impl Grants {
     /// Reads the claim; its absence, also as `null`, grants nothing.
-    pub(super) fn read(claim: Option<Value>, limits: &TokenLimits) -> Result<Grants, DetailsError> {
+    pub(super) fn read(
+        claim: Option<Value>,
+        hub: &HubUrl,
+        limits: &TokenLimits,
+    ) -> Result<Grants, DetailsError> {
         let at = |path: String| move |problem| DetailsError { path, problem };
         let details = match claim {
             None | Some(Value::Null) => return Ok(Grants::default()),
             Some(Value::Array(details)) => details,
             Some(_) => return Err(at(String::new())(Problem::NoArray)),
         };
-        let mut reader = Reader { limits, details: 0, topics: 0 };
+        let mut reader = Reader { hub, limits, details: 0, topics: 0 };
         let (mut publish, mut subscribe, mut payloads) = (Vec::new(), Vec::new(), Vec::new());
         for (index, detail) in details.into_iter().enumerate() {
             let Some(detail) = reader.detail(detail, index)? else { continue };
@@ -130,6 +138,7 @@ struct Detail {
 
 /// Reads details one after the other and counts what the limits are about.
 struct Reader<'l> {
+    hub: &'l HubUrl,
     limits: &'l TokenLimits,
     details: usize,
     topics: usize,
@@ -168,10 +177,24 @@ impl Reader<'_> {
         }
         let topic = |(position, topic): (usize, Value)| {
             let path = || format!("[{index}].topics[{position}]");
-            matcher(topic, self.limits).map_err(|problem| DetailsError { path: path(), problem })
+            self.matcher(topic).map_err(|problem| DetailsError { path: path(), problem })
         };
         let topics = topics.into_iter().enumerate().map(topic).collect::<Result<_, _>>()?;
         Ok(Some(Detail { publish, subscribe, topics, payload }))
+    }
+
+    fn matcher(&self, topic: Value) -> Result<Matcher, Problem> {
+        let Value::Object(topic) = topic else { return Err(Problem::NoObject) };
+        json::check_case(&topic, &["match", "match_type"])?;
+        let Some(value) = topic.get("match").and_then(Value::as_str) else {
+            return Err(Problem::Match);
+        };
+        // Before the type is looked at: "it has this meaning regardless of matcher type".
+        if value == Matcher::WILDCARD {
+            return Ok(Matcher::Any);
+        }
+        let compile = |text: &str| Pattern::parse(text, self.hub.url()).map(Arc::new);
+        Ok(matcher_type(&topic)?.matcher(value, self.limits.matcher_len_max, compile)?)
     }
 }
 
@@ -193,19 +216,6 @@ fn actions(actions: Option<Value>) -> Result<(bool, bool), Problem> {
     Ok((publish, subscribe))
 }
 
-fn matcher(topic: Value, limits: &TokenLimits) -> Result<Matcher, Problem> {
-    let Value::Object(topic) = topic else { return Err(Problem::NoObject) };
-    json::check_case(&topic, &["match", "match_type"])?;
-    let Some(value) = topic.get("match").and_then(Value::as_str) else {
-        return Err(Problem::Match);
-    };
-    // Before the type is looked at: "it has this meaning regardless of matcher type".
-    if value == Matcher::WILDCARD {
-        return Ok(Matcher::Any);
-    }
-    Ok(matcher_type(&topic)?.matcher(value, limits.matcher_len_max)?)
-}
-
 /// "If no `match_type` key is present, the hub MUST assume the `exact` matcher type."
 fn matcher_type(topic: &Map<String, Value>) -> Result<MatcherType, Problem> {
     match topic.get("match_type") {
@@ -223,6 +233,7 @@ fn supported_types() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::fixture::HUB;
     use serde_json::json;
 
     fn limits() -> TokenLimits {
@@ -230,7 +241,7 @@ mod tests {
     }
 
     fn read(claim: Value) -> Result<Grants, String> {
-        Grants::read(Some(claim), &limits()).map_err(|error| error.to_string())
+        Grants::read(Some(claim), &HUB, &limits()).map_err(|error| error.to_string())
     }
 
     fn exact(texts: &[&str]) -> MatcherSet {
@@ -307,7 +318,7 @@ mod tests {
             let grants = read(claim.clone()).unwrap_or_else(|error| panic!("{claim}: {error}"));
             assert_eq!((grants.publish, grants.subscribe), (publish, subscribe), "{claim}");
         }
-        assert_eq!(Grants::read(None, &limits()), Ok(Grants::default()));
+        assert_eq!(Grants::read(None, &HUB, &limits()), Ok(Grants::default()));
     }
 
     #[test]
@@ -341,7 +352,9 @@ mod tests {
             (topic(json!({"match": "a", "match_type": 1})), "`match_type` must be a string"),
             (topic(json!({"match": "a", "match_type": ""})), "match_type `` is not supported"),
             (topic(json!({"match": "a", "match_type": "Exact"})), "`Exact` is not supported"),
-            (topic(json!({"match": "a", "match_type": "urlpattern"})), "is not supported"),
+            (topic(json!({"match": "a", "match_type": "URLPattern"})), "is not supported"),
+            (topic(json!({"match": "(", "match_type": "urlpattern"})), "is no URL pattern"),
+            (topic(json!({"match": "123456789", "match_type": "urlpattern"})), "longer than 8"),
             (topic(json!({"match": "a\u{200b}"})), "U+200B"),
             (topic(json!({"match": "123456789"})), "longer than 8 bytes"),
             (topic(json!({"Match": "a"})), "`Match` must be written `match`"),

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::{Batch, Carrier, Ended, Hub, Joiner, Key, Limits, Moment, Outcome};
 use crate::protocol::{
+    fixture,
     frame::{Fields, Form, FrameDraft},
-    matcher::{Interest, Matcher, MatcherSet},
+    matcher::{Interest, MatcherSet},
     topic::{Topic, TopicHasher},
     update::{Draft, Position, Update},
 };
@@ -23,15 +24,11 @@ pub(super) struct Fixture {
     pub(super) room: BTreeMap<i32, usize>,
 }
 
-/// `*` or an exact topic.
 fn set(texts: &[&str]) -> Arc<MatcherSet> {
-    let matcher = |text: &&str| match *text {
-        "*" => Matcher::Any,
-        text => Matcher::Exact(text.into()),
-    };
-    Arc::new(texts.iter().map(matcher).collect())
+    Arc::new(texts.iter().map(|text| fixture::matcher(text)).collect())
 }
 
+/// Matchers as [`fixture::matcher`] reads them.
 pub(super) fn interest(matchers: &[&str], grants: &[&str]) -> Interest {
     Interest { matchers: set(matchers), grants: set(grants) }
 }
@@ -65,7 +62,8 @@ impl Fixture {
     pub(super) fn update(&mut self, topics: &[&str], private: bool) -> Arc<Update> {
         self.last += 1;
         let data = self.last.to_string();
-        let topics = topics.iter().map(|topic| Topic::new(topic, &self.hasher)).collect();
+        let topics =
+            topics.iter().map(|topic| Topic::new(topic, &fixture::HUB, &self.hasher)).collect();
         let frame = FrameDraft::new(Fields { id: Some("i"), data: &data, ..Fields::default() });
         Arc::new(Draft { frame, topics, private }.place(Position(self.last), || [0; 45]))
     }

@@ -1,14 +1,19 @@
 //! Who listens to what: from the topics of an update to the rosters of subscribers.
 //!
 //! A roster is everybody who subscribed with one matcher. Exact matchers are found by the hash of
-//! the topic, which was computed once for all workers; `*` is apart; kinds that have to be
-//! evaluated will be grouped beside them. A subscriber holds a roster set: one roster, which costs
-//! nothing, or an interned list of them.
+//! the topic, which was computed once for all workers; patterns by what they have in common with
+//! the topic, and each is evaluated once, whatever number of subscribers it has; `*` is apart. A
+//! subscriber holds a roster set: one roster, which costs nothing, or an interned list of them.
+
+use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::slab::{Key, NONE, Slab};
+use super::{
+    patterns::PatternIndex,
+    slab::{Key, NONE, Slab},
+};
 use crate::protocol::{
     matcher::{Matcher, MatcherSet},
     topic::{self, Topic, TopicHasher},
@@ -61,9 +66,10 @@ struct Interned {
 pub(super) struct Index {
     hasher: TopicHasher,
     rosters: Slab<Roster>,
-    /// (hash, roster) of each exact matcher. With the hash in the table, growing it looks at no
+    /// (hash, roster) of each matcher but `*`. With the hash in the table, growing it looks at no
     /// roster.
-    exact: HashTable<(u32, RosterId)>,
+    named: HashTable<(u32, RosterId)>,
+    patterns: PatternIndex,
     any: RosterId,
     sets: Slab<Interned>,
     sets_by_hash: HashTable<(u32, u32)>,
@@ -77,9 +83,10 @@ fn spread(hash: u32) -> u64 {
 impl Index {
     pub(super) fn new(hasher: TopicHasher) -> Self {
         Index {
+            patterns: PatternIndex::new(hasher.clone()),
             hasher,
             rosters: Slab::new(),
-            exact: HashTable::new(),
+            named: HashTable::new(),
             any: NONE,
             sets: Slab::new(),
             sets_by_hash: HashTable::new(),
@@ -87,7 +94,7 @@ impl Index {
     }
 
     pub(super) fn rosters_len(&self) -> usize {
-        debug_assert_eq!(self.exact.len() + usize::from(self.any != NONE), self.rosters.len());
+        debug_assert_eq!(self.named.len() + usize::from(self.any != NONE), self.rosters.len());
         self.rosters.len()
     }
 
@@ -116,11 +123,21 @@ impl Index {
             found.push(self.any);
         }
         for topic in topics {
-            if let Some(id) = self.find_exact(topic.text(), topic.hash() as u32)
-                && !found.contains(&id)
+            found.extend(self.find_exact(topic.text(), topic.hash() as u32));
+            if !self.patterns.is_empty()
+                && let Some(url) = topic.url()
             {
-                found.push(id);
+                self.patterns.candidates(url, |id| {
+                    if matches!(&self.rosters[id].matcher, Matcher::Pattern(p) if p.matches(url)) {
+                        found.push(id);
+                    }
+                });
             }
+        }
+        // Of one topic, each roster was found once.
+        if topics.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
         }
     }
 
@@ -195,7 +212,7 @@ impl Index {
     }
 
     fn find_exact(&self, text: &str, hash: u32) -> Option<RosterId> {
-        let found = self.exact.find(spread(hash), |&(other, id)| {
+        let found = self.named.find(spread(hash), |&(other, id)| {
             other == hash && matches!(&self.rosters[id].matcher, Matcher::Exact(t) if **t == *text)
         });
         found.map(|&(_, id)| id)
@@ -213,9 +230,23 @@ impl Index {
                 let hash = topic::hash(text, &self.hasher) as u32;
                 self.find_exact(text, hash).unwrap_or_else(|| {
                     let id = self.insert_roster(matcher.clone(), hash);
-                    self.exact.insert_unique(spread(hash), (hash, id), |entry| spread(entry.0));
+                    self.named.insert_unique(spread(hash), (hash, id), |entry| spread(entry.0));
                     id
                 })
+            }
+            Matcher::Pattern(pattern) => {
+                // Apart from the hash of an exact matcher with the same text.
+                let hash = self.hasher.hash_one(("urlpattern", pattern.text())) as u32;
+                let found = self.named.find(spread(hash), |&(other, id)| {
+                    other == hash && self.rosters[id].matcher == *matcher
+                });
+                if let Some(&(_, id)) = found {
+                    return id;
+                }
+                let id = self.insert_roster(matcher.clone(), hash);
+                self.named.insert_unique(spread(hash), (hash, id), |entry| spread(entry.0));
+                self.patterns.insert(pattern, id);
+                id
             }
         }
     }
@@ -229,12 +260,15 @@ impl Index {
         let roster = self.rosters.remove(id);
         match roster.matcher {
             Matcher::Any => self.any = NONE,
-            Matcher::Exact(_) => remove_entry(&mut self.exact, roster.hash, id),
+            Matcher::Exact(_) => remove_entry(&mut self.named, roster.hash, id),
+            Matcher::Pattern(pattern) => {
+                remove_entry(&mut self.named, roster.hash, id);
+                self.patterns.remove(&pattern, id);
+            }
         }
     }
 
     fn intern(&mut self, rosters: &[RosterId]) -> u32 {
-        use std::hash::BuildHasher;
         let hash = self.hasher.hash_one(rosters) as u32;
         let found = self.sets_by_hash.find(spread(hash), |&(other, set)| {
             other == hash && *self.sets[set].rosters == *rosters
@@ -268,7 +302,7 @@ fn remove_entry(table: &mut HashTable<(u32, u32)>, hash: u32, value: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::fixture::interest;
+    use crate::{hub::fixture::interest, protocol::fixture};
 
     struct Listeners {
         index: Index,
@@ -297,7 +331,8 @@ mod tests {
 
         /// Who is to get an update with these topics.
         fn reached(&self, topics: &[&str]) -> Vec<Key> {
-            let topics: Vec<Topic> = topics.iter().map(|t| Topic::new(t, &self.hasher)).collect();
+            let topics: Vec<Topic> =
+                topics.iter().map(|t| Topic::new(t, &fixture::HUB, &self.hasher)).collect();
             let mut found = SmallVec::new();
             self.index.matching(&topics, &mut found);
             let mut distinct = found.to_vec();
@@ -335,6 +370,30 @@ mod tests {
             l.leave(key);
         }
         assert_eq!((l.index.rosters_len(), l.index.members_len(), l.index.sets_len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn patterns_reach_topics_that_they_select() {
+        let mut l = Listeners::new();
+        let [id, host, both, exact] =
+            [&["https://e/:id"][..], &["https://:h/1"], &["https://e/:id", "https://e/1"], &["b"]]
+                .map(|m| l.enter(m));
+        for (topics, expected) in [
+            (&["https://e/1"][..], &[id, host, both][..]),
+            (&["https://f/1"], &[host]),
+            (&["https://e/2", "https://e/3"], &[id, both]),
+            (&["b", "https://e/2"], &[id, both, exact]),
+            (&["https://[", "https://e/a/b", "https://e/:id"], &[id, both]),
+            (&["https://e"], &[]),
+        ] {
+            assert_eq!(l.reached(topics), expected, "{topics:?}");
+        }
+        assert_eq!(l.index.rosters_len(), 4, "equal patterns are one");
+        for key in [id, host, both, exact] {
+            l.leave(key);
+        }
+        assert_eq!(l.index.rosters_len(), 0);
+        assert!(l.index.patterns.is_empty());
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod grants;
 mod index;
 mod moment;
 mod outbox;
+mod patterns;
 mod recent;
 mod replay;
 mod slab;

@@ -192,9 +192,9 @@ mod tests {
     use crate::{
         log::sequence::Places,
         protocol::{
+            fixture,
             frame::{Fields, FrameDraft},
             matcher::{Matcher, MatcherSet},
-            topic::{Topic, TopicHasher},
             update::Draft,
         },
     };
@@ -217,7 +217,7 @@ mod tests {
     impl Fixture {
         fn publish(&mut self, topic: &str, id: Option<&str>, private: bool) {
             let frame = FrameDraft::new(Fields { id, data: topic, ..Fields::default() });
-            let topics = [Topic::new(topic, &TopicHasher::new())].into();
+            let topics = [fixture::topic(topic)].into();
             let update = Arc::new(self.places.place(Draft { frame, topics, private }));
             self.ids.push(update.id().to_owned());
             self.memory.append(&[update]).unwrap();

@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use crate::protocol::{
         frame::{Fields, FrameDraft},
+        hub_url::HubUrl,
         topic::{Topic, TopicHasher},
     };
 
@@ -166,7 +167,7 @@ mod tests {
     }
 
     fn draft(data: &str) -> Draft {
-        let topics = [Topic::new("t", &TopicHasher::new())].into();
+        let topics = [Topic::new("t", &HubUrl::without_name(), &TopicHasher::new())].into();
         Draft {
             frame: FrameDraft::new(Fields { data, ..Fields::default() }),
             topics,

@@ -6,6 +6,9 @@ pub struct Limits {
     /// Matcher parameters of one subscription request, before equal ones are taken together.
     pub matchers_max: usize,
     pub matcher_len_max: usize,
+    /// Patterns of one subscription request that need a regular expression: they take longer to
+    /// compile than others.
+    pub regexps_max: usize,
     /// `topic` fields of one publication, before equal ones are taken together.
     pub topics_max: usize,
     pub topic_len_max: usize,
@@ -21,6 +24,7 @@ impl Default for Limits {
         Limits {
             matchers_max: 1_000,
             matcher_len_max: 4096,
+            regexps_max: 100,
             topics_max: 1_000,
             topic_len_max: 4096,
             id_len_max: 1024,

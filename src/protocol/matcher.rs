@@ -1,18 +1,20 @@
 //! Topic matchers and what subscribers and tokens make of them.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use super::{
+    pattern::{Pattern, PatternError},
     text::{self, ForbiddenCharacter},
     topic::Topic,
     update::Update,
 };
 
-/// How the text of a matcher is read (draft-08 #matcher-types). `urlpattern` will be one.
+/// How the text of a matcher is read (draft-08 #matcher-types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatcherType {
     /// The default.
     Exact,
+    UrlPattern,
 }
 
 /// Why a text is no matcher of its type.
@@ -22,16 +24,19 @@ pub enum MatcherError {
     TooLong { len_max: usize },
     #[error(transparent)]
     Character(#[from] ForbiddenCharacter),
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
 }
 
 impl MatcherType {
     /// Every type that this hub supports.
-    pub const ALL: [MatcherType; 1] = [MatcherType::Exact];
+    pub const ALL: [MatcherType; 2] = [MatcherType::Exact, MatcherType::UrlPattern];
 
     /// The canonical name, compared byte by byte.
     pub fn name(self) -> &'static str {
         match self {
             MatcherType::Exact => "exact",
+            MatcherType::UrlPattern => "urlpattern",
         }
     }
 
@@ -39,8 +44,14 @@ impl MatcherType {
         MatcherType::ALL.into_iter().find(|matcher_type| matcher_type.name() == name)
     }
 
-    /// The matcher that `value` is in this type, or `Matcher::Any` if it is the wildcard.
-    pub fn matcher(self, value: &str, len_max: usize) -> Result<Matcher, MatcherError> {
+    /// The matcher that `value` is in this type, or `Matcher::Any` if it is the wildcard. Patterns
+    /// are compiled, or found, by `compile`.
+    pub fn matcher(
+        self,
+        value: &str,
+        len_max: usize,
+        compile: impl FnOnce(&str) -> Result<Arc<Pattern>, PatternError>,
+    ) -> Result<Matcher, MatcherError> {
         if value == Matcher::WILDCARD {
             return Ok(Matcher::Any);
         }
@@ -50,6 +61,7 @@ impl MatcherType {
         text::check(value)?;
         match self {
             MatcherType::Exact => Ok(Matcher::Exact(value.into())),
+            MatcherType::UrlPattern => Ok(Matcher::Pattern(compile(value)?)),
         }
     }
 }
@@ -61,6 +73,8 @@ pub enum Matcher {
     Any,
     /// Byte-for-byte comparison (draft-08 #exact-matching).
     Exact(Box<str>),
+    /// Evaluation of a URL pattern (draft-08 #url-pattern).
+    Pattern(Arc<Pattern>),
 }
 
 impl Matcher {
@@ -72,14 +86,7 @@ impl Matcher {
         match self {
             Matcher::Any => Matcher::WILDCARD,
             Matcher::Exact(text) => text,
-        }
-    }
-
-    /// Whether this matcher selects `topic`.
-    pub fn matches(&self, topic: &str) -> bool {
-        match self {
-            Matcher::Any => true,
-            Matcher::Exact(text) => **text == *topic,
+            Matcher::Pattern(pattern) => pattern.text(),
         }
     }
 }
@@ -107,17 +114,28 @@ impl MatcherSet {
     }
 
     /// Whether any matcher of the set selects `topic`.
-    pub fn matches(&self, topic: &str) -> bool {
-        // `Any` sorts first; exact matchers are found by binary search, without a copy of `topic`.
+    pub fn matches(&self, topic: &Topic) -> bool {
+        // `Any` sorts first; exact matchers are found by binary search, without a copy of `topic`;
+        // patterns sort last.
         if self.sorted.first() == Some(&Matcher::Any) {
             return true;
         }
-        self.sorted
-            .binary_search_by(|matcher| match matcher {
-                Matcher::Any => std::cmp::Ordering::Less,
-                Matcher::Exact(text) => (**text).cmp(topic),
-            })
-            .is_ok()
+        let found = self.sorted.binary_search_by(|matcher| match matcher {
+            Matcher::Any => Ordering::Less,
+            Matcher::Exact(text) => (**text).cmp(topic.text()),
+            Matcher::Pattern(_) => Ordering::Greater,
+        });
+        found.is_ok() || self.patterns_match(topic)
+    }
+
+    fn patterns_match(&self, topic: &Topic) -> bool {
+        let patterns = self.sorted.iter().rev().map_while(|matcher| match matcher {
+            Matcher::Pattern(pattern) => Some(pattern),
+            Matcher::Any | Matcher::Exact(_) => None,
+        });
+        let mut patterns = patterns.peekable();
+        patterns.peek().is_some()
+            && topic.url().is_some_and(|url| patterns.any(|pattern| pattern.matches(url)))
     }
 
     /// Bytes that the set holds beside its own size.
@@ -125,13 +143,14 @@ impl MatcherSet {
         let text = |matcher: &Matcher| match matcher {
             Matcher::Any => 0,
             Matcher::Exact(text) => text.len(),
+            Matcher::Pattern(pattern) => size_of::<Pattern>() + pattern.footprint(),
         };
         self.sorted.iter().map(|matcher| size_of::<Matcher>() + text(matcher)).sum()
     }
 
     /// Whether any matcher of the set selects any of `topics`.
     pub fn matches_any(&self, topics: &[Topic]) -> bool {
-        topics.iter().any(|topic| self.matches(topic.text()))
+        topics.iter().any(|topic| self.matches(topic))
     }
 }
 
@@ -167,25 +186,31 @@ impl Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::fixture;
+
+    fn compile(text: &str) -> Result<Arc<Pattern>, PatternError> {
+        Pattern::parse(text, fixture::HUB.url()).map(Arc::new)
+    }
 
     #[test]
     fn types_have_one_spelling() {
         assert_eq!(MatcherType::from_name("exact"), Some(MatcherType::Exact));
-        for name in ["", "Exact", "EXACT", "exact ", "urlpattern", "*"] {
+        assert_eq!(MatcherType::from_name("urlpattern"), Some(MatcherType::UrlPattern));
+        for name in ["", "Exact", "EXACT", "exact ", "URLPattern", "*"] {
             assert_eq!(MatcherType::from_name(name), None, "{name}");
         }
     }
 
     #[test]
     fn values_are_checked_and_the_wildcard_is_known() {
-        let matcher = |value| MatcherType::Exact.matcher(value, 4);
+        let matcher = |value| MatcherType::Exact.matcher(value, 4, compile);
         assert_eq!(matcher("*"), Ok(Matcher::Any));
         assert_eq!(matcher("**"), Ok(Matcher::Exact("**".into())));
         assert_eq!(matcher(""), Ok(Matcher::Exact("".into())));
         assert_eq!(matcher("abcd"), Ok(Matcher::Exact("abcd".into())));
         assert_eq!(matcher("abcde"), Err(MatcherError::TooLong { len_max: 4 }));
         assert!(matches!(matcher("a\u{ad}"), Err(MatcherError::Character(_))));
-        assert_eq!(MatcherType::Exact.matcher("*", 0), Ok(Matcher::Any));
+        assert_eq!(MatcherType::Exact.matcher("*", 0, compile), Ok(Matcher::Any));
     }
 
     #[test]
@@ -196,10 +221,25 @@ mod tests {
         for (topic, selected) in
             [("a", true), ("b", true), ("A", false), ("c", false), ("ab", false), ("*", false)]
         {
-            assert_eq!(set.matches(topic), selected, "{topic}");
+            assert_eq!(set.matches(&fixture::topic(topic)), selected, "{topic}");
+        }
+        let texts = ["https://e/:a", "b", "/x/:y", "a"];
+        let mixed: MatcherSet = texts.iter().map(|text| fixture::matcher(text)).collect();
+        for (topic, selected) in [
+            ("a", true),
+            ("b", true),
+            ("https://e/1", true),
+            ("/x/1", true),
+            ("https://hub.example/x/1", true),
+            ("https://e/:a", true),
+            ("/x/", false),
+            ("c", false),
+            ("https://[", false),
+        ] {
+            assert_eq!(mixed.matches(&fixture::topic(topic)), selected, "{topic}");
         }
         let any = MatcherSet::new(vec![exact("a"), Matcher::Any]);
-        assert!(any.matches("whatever"));
-        assert!(!MatcherSet::default().matches("a"));
+        assert!(any.matches(&fixture::topic("whatever")));
+        assert!(!MatcherSet::default().matches(&fixture::topic("a")));
     }
 }

@@ -4,14 +4,19 @@
 //! The sentences of the specification are cited as `draft-08 #anchor` beside the code that
 //! implements them.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod frame;
+pub mod hub_url;
 pub mod id;
 pub mod limits;
 pub mod matcher;
+pub mod pattern;
+pub mod patterns;
 mod position;
 pub mod publish;
-pub mod reserved;
 pub mod subscribe;
 pub mod text;
 pub mod topic;
+pub mod topic_url;
 pub mod update;

@@ -5,9 +5,9 @@ use std::{borrow::Cow, fmt};
 
 use super::{
     frame::{Fields, FrameDraft},
+    hub_url::HubUrl,
     limits::Limits,
     matcher::Matcher,
-    reserved::HubUrl,
     subscribe::EARLIEST,
     text::{self, ForbiddenCharacter},
     topic::{Topic, TopicHasher},
@@ -25,7 +25,7 @@ const RETRY_DIGITS_MAX: usize = 15;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication<'a> {
     /// The canonical topic first, without repetition; at least one.
-    pub topics: Vec<Cow<'a, str>>,
+    pub topics: Vec<Topic>,
     pub data: Cow<'a, str>,
     pub private: bool,
     /// `None`: the hub gives the id.
@@ -107,6 +107,7 @@ impl<'a> Publication<'a> {
     pub fn parse<E>(
         pairs: impl IntoIterator<Item = Result<(Cow<'a, str>, Cow<'a, str>), E>>,
         hub: &HubUrl,
+        hasher: &TopicHasher,
         limits: &Limits,
     ) -> Result<Publication<'a>, PublishError> {
         let mut topics = Vec::new();
@@ -122,8 +123,7 @@ impl<'a> Publication<'a> {
                     if topics.len() == limits.topics_max {
                         return Err(PublishError::TooManyTopics { max: limits.topics_max });
                     }
-                    check_topic(&value, hub, limits)?;
-                    topics.push(value);
+                    topics.push(read_topic(&value, hub, hasher, limits)?);
                 }
                 "data" => keep_first(&mut data, value),
                 // "Regardless of its value, whether or not a value is supplied."
@@ -158,16 +158,15 @@ impl<'a> Publication<'a> {
         })
     }
 
-    /// Formats the event and hashes the topics: what the log takes.
-    pub fn into_draft(self, hasher: &TopicHasher) -> Draft {
+    /// Formats the event: what the log takes.
+    pub fn into_draft(self) -> Draft {
         let frame = FrameDraft::new(Fields {
             id: self.id.as_deref(),
             event_type: self.event_type.as_deref(),
             retry: self.retry.as_deref(),
             data: &self.data,
         });
-        let topics = self.topics.iter().map(|topic| Topic::new(topic, hasher)).collect();
-        Draft { frame, topics, private: self.private }
+        Draft { frame, topics: self.topics.into(), private: self.private }
     }
 }
 
@@ -177,7 +176,12 @@ fn keep_first<'a>(slot: &mut Option<Cow<'a, str>>, value: Cow<'a, str>) {
     }
 }
 
-fn check_topic(topic: &str, hub: &HubUrl, limits: &Limits) -> Result<(), PublishError> {
+fn read_topic(
+    topic: &str,
+    hub: &HubUrl,
+    hasher: &TopicHasher,
+    limits: &Limits,
+) -> Result<Topic, PublishError> {
     check_text(Field::Topic, topic, limits.topic_len_max)?;
     if topic.is_empty() {
         return Err(PublishError::EmptyTopic);
@@ -185,11 +189,12 @@ fn check_topic(topic: &str, hub: &HubUrl, limits: &Limits) -> Result<(), Publish
     if topic == Matcher::WILDCARD {
         return Err(PublishError::WildcardTopic);
     }
-    if hub.is_reserved(topic) {
-        let topic = text::excerpt(topic);
+    let topic = Topic::new(topic, hub, hasher);
+    if hub.is_reserved(&topic) {
+        let topic = text::excerpt(topic.text());
         return Err(PublishError::ReservedTopic { topic, hub: hub.as_str().to_owned() });
     }
-    Ok(())
+    Ok(topic)
 }
 
 fn check_id(id: &str, limits: &Limits) -> Result<(), PublishError> {
@@ -229,16 +234,16 @@ fn check_len(field: Field, value: &str, len_max: usize) -> Result<(), PublishErr
 }
 
 /// Keeps the first of equal topics, in order. By sorting, so that a thousand stay cheap.
-fn drop_repeated(topics: &mut Vec<Cow<'_, str>>) {
+fn drop_repeated(topics: &mut Vec<Topic>) {
     if topics.len() < 2 {
         return;
     }
     let mut order: Vec<usize> = (0..topics.len()).collect();
-    order.sort_by(|a, b| topics[*a].cmp(&topics[*b]));
+    order.sort_by(|a, b| topics[*a].text().cmp(topics[*b].text()));
     let mut repeated = vec![false; topics.len()];
     for pair in order.windows(2) {
         // Equal topics stand in their first order, since the sort is stable.
-        repeated[pair[1]] = topics[pair[0]] == topics[pair[1]];
+        repeated[pair[1]] = topics[pair[0]].text() == topics[pair[1]].text();
     }
     let mut repeated = repeated.into_iter();
     topics.retain(|_| repeated.next() == Some(false));

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::{
     limits::Limits,
-    matcher::{MatcherError, MatcherSet, MatcherType},
+    matcher::{Matcher, MatcherError, MatcherSet, MatcherType},
+    patterns::Patterns,
     text,
 };
 
@@ -67,6 +68,11 @@ pub enum SubscribeError {
     Matcher { name: String, source: MatcherError },
     #[error("more than {max} matchers: spread them over several connections")]
     TooManyMatchers { max: usize },
+    #[error(
+        "more than {max} patterns with regular expressions: use `:name` and `*` where that is \
+         enough, or spread them over several connections"
+    )]
+    TooManyRegexps { max: usize },
 }
 
 impl Subscription {
@@ -77,8 +83,9 @@ impl Subscription {
         last_event_id_header: Option<&[u8]>,
         rules: QueryRules,
         limits: &Limits,
+        patterns: &mut Patterns,
     ) -> Result<Subscription, SubscribeError> {
-        let mut matchers = Vec::new();
+        let (mut matchers, mut regexps) = (Vec::new(), 0);
         let mut cursors: [Option<Since>; CURSOR_NAMES.len()] = [const { None }; _];
         let mut has_topic = false;
         for pair in pairs {
@@ -87,11 +94,17 @@ impl Subscription {
                 if matchers.len() == limits.matchers_max {
                     return Err(SubscribeError::TooManyMatchers { max: limits.matchers_max });
                 }
-                let matcher = matcher_type.matcher(&value, limits.matcher_len_max);
-                matchers.push(matcher.map_err(|source| SubscribeError::Matcher {
+                let compile = |text: &str| patterns.get(text);
+                let matcher = matcher_type.matcher(&value, limits.matcher_len_max, compile);
+                let matcher = matcher.map_err(|source| SubscribeError::Matcher {
                     name: name.into_owned(),
                     source,
-                })?);
+                })?;
+                regexps += usize::from(matches!(&matcher, Matcher::Pattern(p) if p.has_regexp()));
+                if regexps > limits.regexps_max {
+                    return Err(SubscribeError::TooManyRegexps { max: limits.regexps_max });
+                }
+                matchers.push(matcher);
             } else if let Some(index) = CURSOR_NAMES.iter().position(|known| *known == name) {
                 // "`last_event_id` is single-valued": the first one, which is the query's.
                 if index == 0 || !rules.strict {
@@ -162,8 +175,12 @@ fn supported_names() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::matcher::Matcher;
-    use std::convert::Infallible;
+    use crate::protocol::{fixture::HUB, matcher::Matcher};
+    use std::{convert::Infallible, hash::RandomState};
+
+    fn patterns() -> Patterns {
+        Patterns::new(&HUB, RandomState::new())
+    }
 
     fn parse_with(
         query: &str,
@@ -173,7 +190,7 @@ mod tests {
         let pairs = form_urlencoded::parse(query.as_bytes()).map(Ok::<_, Infallible>);
         let limits =
             Limits { matchers_max: 3, matcher_len_max: 12, id_len_max: 6, ..Limits::default() };
-        Subscription::parse(pairs, header, QueryRules { strict }, &limits)
+        Subscription::parse(pairs, header, QueryRules { strict }, &limits, &mut patterns())
     }
 
     fn matchers(query: &str) -> Result<Vec<Matcher>, SubscribeError> {
@@ -217,7 +234,8 @@ mod tests {
             "matcher",
             "matches",
             "match-exact",
-            "match_urlpattern",
+            "match_URLPattern",
+            "match_urlpatterns",
             "match_regex",
             "match[]",
             "match%20",
@@ -231,9 +249,38 @@ mod tests {
                 };
                 let decoded = name.replace("%20", " ");
                 assert_eq!(*named, format!("`{decoded}`"));
-                assert!(error.to_string().contains("supports `match`, `match_exact`"), "{error}");
+                assert!(
+                    error
+                        .to_string()
+                        .contains("supports `match`, `match_exact`, `match_urlpattern`")
+                );
             }
         }
+    }
+
+    #[test]
+    fn patterns_are_compiled_and_limited() {
+        let pattern = |text: &str| crate::protocol::fixture::matcher(text);
+        let set = |texts: &[&str]| Ok(texts.iter().map(|text| pattern(text)).collect());
+        assert_eq!(matchers("match_urlpattern=/:a&match=b"), set(&["b", "/:a"]));
+        assert_eq!(matchers("match_urlpattern=*"), set(&["*"]));
+        let error = matchers("match_urlpattern=(").unwrap_err().to_string();
+        assert!(
+            error.starts_with("the value of `match_urlpattern` is no URL pattern: "),
+            "{error}"
+        );
+        let query = |count| {
+            let one =
+                |number| format!("match_urlpattern=/{number}(x)&match_urlpattern=/{number}/:x");
+            (0..count).map(one).collect::<Vec<_>>().join("&")
+        };
+        let parse = |query: &str| {
+            let pairs = form_urlencoded::parse(query.as_bytes()).map(Ok::<_, Infallible>);
+            let (rules, limits) = (QueryRules::default(), Limits::default());
+            Subscription::parse(pairs, None, rules, &limits, &mut patterns())
+        };
+        assert_eq!(parse(&query(100)).unwrap().matchers.iter().len(), 200);
+        assert_eq!(parse(&query(101)), Err(SubscribeError::TooManyRegexps { max: 100 }));
     }
 
     #[test]
@@ -265,7 +312,13 @@ mod tests {
     #[test]
     fn pairs_that_were_not_utf8_are_refused() {
         let pairs = [Ok(("match".into(), "a".into())), Err(())];
-        let result = Subscription::parse(pairs, None, QueryRules::default(), &Limits::default());
+        let result = Subscription::parse(
+            pairs,
+            None,
+            QueryRules::default(),
+            &Limits::default(),
+            &mut patterns(),
+        );
         assert_eq!(result, Err(SubscribeError::NotUtf8));
     }
 

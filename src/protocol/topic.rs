@@ -2,21 +2,28 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use super::{
+    hub_url::HubUrl,
+    topic_url::{Components, TopicUrl},
+};
+
 /// Hashes topics in the same way on every worker, so that the worker that receives a publication
 /// hashes its topics once for all of them. Keyed at start: topics are chosen by clients.
 pub type TopicHasher = RandomState;
 
-/// One topic of an update, with its hash.
+/// One topic, with everything that matchers ask about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     text: Box<str>,
     hash: u64,
+    url: Option<TopicUrl>,
 }
 
 impl Topic {
     /// A topic that was found valid (draft-08 #terminology).
-    pub fn new(text: &str, hasher: &TopicHasher) -> Self {
-        Topic { text: text.into(), hash: hash(text, hasher) }
+    pub fn new(text: &str, hub: &HubUrl, hasher: &TopicHasher) -> Self {
+        let url = TopicUrl::resolve(text, hub.url());
+        Topic { text: text.into(), hash: hash(text, hasher), url }
     }
 
     pub fn text(&self) -> &str {
@@ -25,6 +32,17 @@ impl Topic {
 
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// The topic as a URL; `None` if it is no URL reference.
+    pub fn url(&self) -> Option<Components<'_>> {
+        self.url.as_ref().map(|url| url.components(&self.text))
+    }
+
+    /// Bytes that the topic holds.
+    pub fn footprint(&self) -> usize {
+        let url = self.url.as_ref().map_or(0, TopicUrl::footprint);
+        size_of::<Topic>() + self.text.len() + url
     }
 }
 

@@ -65,6 +65,6 @@ impl Update {
 fn footprint(frame_len: usize, topics: &[Topic]) -> usize {
     /// The update itself, its reference counts and what the allocator adds.
     const OVERHEAD: usize = 192;
-    let topics: usize = topics.iter().map(|t| size_of::<Topic>() + t.text().len()).sum();
+    let topics: usize = topics.iter().map(Topic::footprint).sum();
     OVERHEAD + frame_len + topics
 }

@@ -23,10 +23,11 @@ use crate::{
         status::Status,
     },
     protocol::{
+        hub_url::HubUrl,
         limits::Limits,
         matcher::{Interest, MatcherSet},
+        patterns::Patterns,
         publish::{Publication, Refusal},
-        reserved::HubUrl,
         subscribe::{QueryRules, Since, Subscription},
         text::excerpt,
         topic::TopicHasher,
@@ -73,6 +74,7 @@ pub(crate) struct Subscribe {
 pub(crate) struct Endpoint {
     settings: Arc<EndpointSettings>,
     verdicts: VerdictCache,
+    patterns: Patterns,
     nothing: Arc<MatcherSet>,
     /// Refused origins that were logged, as they are shown.
     refused_origins: HashSet<String>,
@@ -84,7 +86,14 @@ const REFUSED_ORIGINS_MAX: usize = 100;
 impl Endpoint {
     pub(crate) fn new(settings: Arc<EndpointSettings>) -> Self {
         let verdicts = VerdictCache::new(VerdictLimits::default(), RandomState::new());
-        Endpoint { settings, verdicts, nothing: Arc::default(), refused_origins: HashSet::new() }
+        let patterns = Patterns::new(&settings.hub_url, RandomState::new());
+        Endpoint {
+            settings,
+            verdicts,
+            patterns,
+            nothing: Arc::default(),
+            refused_origins: HashSet::new(),
+        }
     }
 
     /// What a subscription request asks for, if it may have it (draft-08 #subscription).
@@ -106,9 +115,10 @@ impl Endpoint {
         let pairs = form::pairs(head.query().unwrap_or_default());
         let last_event_id = head.header("Last-Event-ID");
         let Subscription { matchers, since } =
-            Subscription::parse(pairs, last_event_id, *query_rules, limits).map_err(|error| {
-                refuse(Status::BadRequest, &error, head, "subscription refused")
-            })?;
+            Subscription::parse(pairs, last_event_id, *query_rules, limits, &mut self.patterns)
+                .map_err(|error| {
+                    refuse(Status::BadRequest, &error, head, "subscription refused")
+                })?;
         let grants = access.as_ref().map_or(&self.nothing, |access| &access.subscribe);
         let remaining =
             access.as_ref().and_then(|access| access.expires_at).map(|at| at.saturating_since(now));
@@ -148,8 +158,8 @@ impl Endpoint {
         access
             .check_time(now)
             .map_err(|error| refuse_token(&error, Role::Publisher, error.challenge(), head))?;
-        let publication =
-            Publication::parse(form::pairs(body), hub_url, limits).map_err(|error| {
+        let publication = Publication::parse(form::pairs(body), hub_url, topic_hasher, limits)
+            .map_err(|error| {
                 let status = match error.refusal() {
                     Refusal::Malformed => Status::BadRequest,
                     Refusal::TooLarge => Status::ContentTooLarge,
@@ -158,10 +168,10 @@ impl Endpoint {
             })?;
         if let Some(topic) = access.first_refused(&publication.topics) {
             let reason = "the token does not grant `publish` on the topic";
-            tracing::info!(reason, topic = excerpt(topic), "publication refused");
+            tracing::info!(reason, topic = excerpt(topic.text()), "publication refused");
             return Err(challenge(Challenge::InsufficientScope, head));
         }
-        Ok(publication.into_draft(topic_hasher))
+        Ok(publication.into_draft())
     }
 
     /// Tells the operator, once for each of them, which origins' pages may not read the answers.

@@ -22,10 +22,11 @@ use petasos::{
     },
     protocol::{
         frame::Form,
+        hub_url::HubUrl,
         id::GENERATED_ID_LEN,
         limits::Limits,
+        patterns::Patterns,
         publish::Publication,
-        reserved::HubUrl,
         subscribe::{QueryRules, Since, Subscription},
         text,
         topic::TopicHasher,
@@ -154,15 +155,15 @@ pub(crate) fn form(input: &[u8]) -> bool {
             Err(_) => assert!(lenient.0.contains('\u{fffd}') || lenient.1.contains('\u{fffd}')),
         }
     }
-    let Ok(publication) = Publication::parse(form::pairs(input), &HUB, &limits()) else {
+    let Ok(publication) = Publication::parse(form::pairs(input), &HUB, &HASHER, &limits()) else {
         return false;
     };
     let Publication { topics, data, private, id, event_type, retry } = publication.clone();
-    let is_text = |text: &Cow<'_, str>| text::check(text).is_ok() && !text.is_empty();
-    assert!(!topics.is_empty() && topics.iter().all(is_text));
-    assert!(topics.iter().all(|topic| topic != "*" && !HUB.is_reserved(topic)));
-    assert!(id.iter().chain(&event_type).all(is_text));
-    let draft = publication.into_draft(&HASHER);
+    let is_text = |text: &str| text::check(text).is_ok() && !text.is_empty();
+    assert!(!topics.is_empty() && topics.iter().all(|topic| is_text(topic.text())));
+    assert!(topics.iter().all(|topic| topic.text() != "*" && !HUB.is_reserved(topic)));
+    assert!(id.iter().chain(&event_type).all(|text| is_text(text)));
+    let draft = publication.into_draft();
     assert_eq!(draft.private, private);
     let generated = [b'g'; GENERATED_ID_LEN];
     let update = draft.place(Position(1), || generated);
@@ -197,10 +198,10 @@ pub(crate) fn frame(input: &[u8]) -> bool {
     if !form(encoded.as_bytes()) {
         return false;
     }
-    let publication =
-        Publication::parse(form::pairs(encoded.as_bytes()), &HUB, &limits()).expect("as before");
+    let publication = Publication::parse(form::pairs(encoded.as_bytes()), &HUB, &HASHER, &limits())
+        .expect("as before");
     let [topic, id, event_type, retry, data] = fields.map(|(_, value)| value);
-    assert_eq!(publication.topics[0].as_bytes(), topic);
+    assert_eq!(publication.topics[0].text().as_bytes(), topic);
     assert_eq!(publication.data.as_bytes(), data);
     assert_eq!(publication.id.as_deref().unwrap_or_default().as_bytes(), id);
     assert_eq!(publication.event_type.as_deref().unwrap_or_default().as_bytes(), event_type);
@@ -270,7 +271,8 @@ pub(crate) fn subscribe(input: &[u8]) -> bool {
     let (query, header) = (parts.next().unwrap_or_default(), parts.next());
     let limits = limits();
     let parse = |query: &[u8], strict| {
-        Subscription::parse(form::pairs(query), header, QueryRules { strict }, &limits)
+        let patterns = &mut Patterns::new(&HUB, HASHER.clone());
+        Subscription::parse(form::pairs(query), header, QueryRules { strict }, &limits, patterns)
     };
     let Ok(subscription) = parse(query, false) else {
         assert!(parse(query, true).is_err(), "strictness takes away cursors only");

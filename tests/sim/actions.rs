@@ -7,7 +7,7 @@ use petasos::{
 
 use super::{
     client::{Client, Pace},
-    oracle::{Selection, Wanted},
+    oracle::{PATTERNS, Selection, Wanted},
     tasks::Task,
     world::{Event, INCARNATION, World, trace, with},
 };
@@ -104,11 +104,18 @@ fn since(world: &mut World) -> Since {
 
 fn selection(world: &mut World, many: usize) -> Selection {
     if world.rng.below(100) < world.scenario.habits.wildcard {
-        return Selection { any: true, topics: vec![] };
+        return Selection { any: true, ..Selection::default() };
     }
     let count = if world.rng.below(100) < many { world.rng.range(2, 3) } else { 1 };
-    let topics = (0..count).map(|_| world.rng.pick(&world.scenario.topics)).collect();
-    Selection { any: world.rng.below(100) < many / 10, topics }
+    let any = world.rng.below(100) < many / 10;
+    let mut selection = Selection { any, ..Selection::default() };
+    for _ in 0..count {
+        match world.rng.below(100) < world.scenario.habits.patterns {
+            true => selection.patterns.push(world.rng.pick(&PATTERNS).0),
+            false => selection.topics.push(world.rng.pick(&world.scenario.topics)),
+        }
+    }
+    selection
 }
 
 fn subscribe(world: &mut World) {

@@ -14,11 +14,26 @@ use petasos::{
 pub(crate) struct Selection {
     pub(crate) any: bool,
     pub(crate) topics: Vec<&'static str>,
+    /// Of [`PATTERNS`].
+    pub(crate) patterns: Vec<&'static str>,
 }
+
+/// URL patterns, each with the topics that it selects.
+pub(crate) const PATTERNS: [(&str, &[&str]); 5] = [
+    ("/x/:n", &["/x/1", "/x/2"]),
+    ("/x/(1|3)", &["/x/1"]),
+    ("/.well-known/:n", &["a", "b"]),
+    ("*://*:*/*1", &["/x/1"]),
+    ("/y/:n", &[]),
+];
 
 impl Selection {
     fn covers(&self, topics: &[&'static str]) -> bool {
-        self.any || topics.iter().any(|topic| self.topics.contains(topic))
+        let selects = |topic: &&str| {
+            let mut patterns = PATTERNS.iter().filter(|(text, _)| self.patterns.contains(text));
+            self.topics.contains(topic) || patterns.any(|(_, topics)| topics.contains(topic))
+        };
+        self.any || topics.iter().any(selects)
     }
 }
 

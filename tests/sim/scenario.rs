@@ -59,6 +59,8 @@ pub(crate) struct Habits {
     pub(crate) resume: usize,
     pub(crate) wildcard: usize,
     pub(crate) many_matchers: usize,
+    /// Matchers that are URL patterns.
+    pub(crate) patterns: usize,
     pub(crate) with_grants: usize,
     pub(crate) short_lived: usize,
     pub(crate) bad_clients: usize,
@@ -120,7 +122,7 @@ impl Scenario {
             fails_after: rng.one_in(10).then(|| rng.range(0, 12)),
             actions: rng.pick(&[20, 60, 60, 150]),
             action_every: rng.pick(&[2, 6, 15, 40]),
-            topics: ["a", "b", "c", "d"][..rng.range(1, 4)].to_vec(),
+            topics: ["a", "/x/1", "/x/2", "b"][..rng.range(1, 4)].to_vec(),
             weights: Weights {
                 workers: std::array::from_fn(|_| rng.pick(&[1, 4, 4, 12])),
                 log: rng.pick(&[1, 4, 12]),
@@ -134,6 +136,7 @@ impl Scenario {
                 resume: rng.pick(&[0, 30, 60]),
                 wildcard: rng.pick(&[0, 15, 40]),
                 many_matchers: rng.pick(&[0, 30, 60]),
+                patterns: rng.pick(&[0, 20, 60]),
                 with_grants: rng.pick(&[20, 60]),
                 short_lived: rng.pick(&[0, 15, 50]),
                 bad_clients: rng.pick(&[0, 15, 40]),

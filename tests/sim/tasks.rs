@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -11,7 +11,9 @@ use petasos::{
     hub::{Carrier, Joiner, Moment, Outcome},
     protocol::{
         frame::{Fields, FrameDraft},
+        hub_url::HubUrl,
         matcher::{Interest, Matcher, MatcherSet},
+        pattern::Pattern,
         topic::Topic,
         update::Draft,
     },
@@ -184,6 +186,8 @@ fn open(client: usize, interest: Interest, last_event_id: Option<&str>) -> Joine
     joiner
 }
 
+static HUB: LazyLock<HubUrl> = LazyLock::new(HubUrl::without_name);
+
 fn draft(world: &World, publication: usize) -> Draft {
     let sent = &world.oracle.publications[publication];
     let fields = Fields {
@@ -194,7 +198,7 @@ fn draft(world: &World, publication: usize) -> Draft {
     };
     Draft {
         frame: FrameDraft::new(fields),
-        topics: sent.topics.iter().map(|topic| Topic::new(topic, &world.hasher)).collect(),
+        topics: sent.topics.iter().map(|topic| Topic::new(topic, &HUB, &world.hasher)).collect(),
         private: sent.private,
     }
 }
@@ -203,7 +207,9 @@ fn interest(client: &super::client::Client) -> Interest {
     let set = |selection: &Selection| {
         let any = selection.any.then_some(Matcher::Any);
         let topics = selection.topics.iter().map(|&topic| Matcher::Exact(topic.into()));
-        Arc::new(topics.chain(any).collect::<MatcherSet>())
+        let pattern = |text: &&str| Pattern::parse(text, HUB.url()).expect("a pattern");
+        let patterns = selection.patterns.iter().map(|text| Matcher::Pattern(pattern(text).into()));
+        Arc::new(topics.chain(patterns).chain(any).collect::<MatcherSet>())
     };
     Interest { matchers: set(&client.wanted.matchers), grants: set(&client.wanted.grants) }
 }

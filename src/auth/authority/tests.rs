@@ -6,6 +6,7 @@ use crate::auth::{
     key::SigningKey,
     mint::{self, MintedGrant, MintedTopic, Minting},
 };
+use crate::protocol::fixture::topic;
 use serde_json::{Value, json};
 
 const HUB: &str = "https://hub.example/.well-known/mercure";
@@ -93,9 +94,9 @@ fn a_minted_token_grants_what_it_says() {
         let issuer = Issuer { id: Some("https://a".into()), publisher: key, subscriber: vec![] };
         let authority = Authority::new(vec![issuer], Settings::default()).unwrap();
         let access = authority.verify(&token, Role::Publisher, HUB, now()).unwrap();
-        assert_eq!(access.first_refused(&["t", "u"]), Some("u"));
-        assert!(access.subscribe.matches("u"));
-        assert_eq!(access.payload(&crate::protocol::matcher::Matcher::Any), Some(r#"{"p":1}"#));
+        assert_eq!(access.first_refused(&[topic("t"), topic("u")]), Some(&topic("u")));
+        assert!(access.subscribe.matches(&topic("u")));
+        assert_eq!(access.payload(&topic("*")), Some(r#"{"p":1}"#));
         assert_eq!(access.expires_at, Some(UnixTime::from_secs(NOW_SECS + 60)));
         assert_eq!(access.not_before, None);
     }

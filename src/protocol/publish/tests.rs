@@ -1,7 +1,11 @@
 //! Publications, from form fields to drafts.
 
 use super::*;
-use crate::protocol::{frame::Form, id::GENERATED_ID_LEN, reserved::DEFAULT_HUB_PATH};
+use crate::protocol::{
+    fixture::{HASHER, HUB, topic},
+    frame::Form,
+    id::GENERATED_ID_LEN,
+};
 use std::convert::Infallible;
 
 fn limits() -> Limits {
@@ -16,13 +20,12 @@ fn limits() -> Limits {
 }
 
 fn parse(form: &str) -> Result<Publication<'_>, PublishError> {
-    let hub = HubUrl::new("https://hub.example", DEFAULT_HUB_PATH).unwrap();
     let pairs = form_urlencoded::parse(form.as_bytes()).map(Ok::<_, Infallible>);
-    Publication::parse(pairs, &hub, &limits())
+    Publication::parse(pairs, &HUB, &HASHER, &limits())
 }
 
 fn event(form: &str) -> String {
-    let draft = parse(form).unwrap().into_draft(&TopicHasher::new());
+    let draft = parse(form).unwrap().into_draft();
     let frame = draft.frame.finish(|| [b'G'; GENERATED_ID_LEN]);
     let event = std::str::from_utf8(frame.bytes(Form::Bare)).unwrap();
     event.replace(&"G".repeat(GENERATED_ID_LEN), "GENERATED")
@@ -32,7 +35,7 @@ fn event(form: &str) -> String {
 fn fields_are_read() {
     let publication = parse("topic=a&topic=b&data=x%0Ay&private&id=i&type=t").expect("it is valid");
     let expected = Publication {
-        topics: vec!["a".into(), "b".into()],
+        topics: vec![topic("a"), topic("b")],
         data: "x\ny".into(),
         private: true,
         id: Some("i".into()),
@@ -59,10 +62,9 @@ fn a_draft_has_the_event_and_the_topics() {
     ] {
         assert_eq!(event(form), expected, "{form}");
     }
-    let hasher = TopicHasher::new();
-    let draft = parse("topic=b&topic=a&private=no").unwrap().into_draft(&hasher);
+    let draft = parse("topic=b&topic=a&private=no").unwrap().into_draft();
     assert!(draft.private);
-    assert_eq!(*draft.topics, [Topic::new("b", &hasher), Topic::new("a", &hasher)]);
+    assert_eq!(*draft.topics, [topic("b"), topic("a")]);
 }
 
 #[test]
@@ -88,7 +90,8 @@ fn equal_topics_are_taken_together() {
         ("topic=c&topic=b&topic=a", vec!["c", "b", "a"]),
         ("topic=a&topic=A", vec!["a", "A"]),
     ] {
-        assert_eq!(parse(form).unwrap().topics, expected, "{form}");
+        let topics = parse(form).unwrap().topics;
+        assert_eq!(topics.iter().map(Topic::text).collect::<Vec<_>>(), expected, "{form}");
     }
 }
 
@@ -181,6 +184,6 @@ fn what_is_too_large_is_said_to_be() {
 #[test]
 fn what_was_not_utf8_is_refused() {
     let pairs = [Ok(("topic".into(), "a".into())), Err(())];
-    let result = Publication::parse(pairs, &HubUrl::without_name(), &limits());
+    let result = Publication::parse(pairs, &HUB, &HASHER, &limits());
     assert_eq!(result, Err(PublishError::NotUtf8));
 }
