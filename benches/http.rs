@@ -61,7 +61,11 @@ fn http(criterion: &mut Criterion) {
     group.bench_function("encode the start of a stream", |b| {
         b.iter(|| {
             out.clear();
-            stream::encode_start(&envelope, &stream::last_event_id(black_box("earliest")), &mut out)
+            stream::encode_start(
+                &envelope,
+                &[&stream::last_event_id(black_box("earliest"))],
+                &mut out,
+            )
         });
     });
     group.finish();

@@ -58,14 +58,22 @@ fn as_subscriber(hub: &Hub, field: &str) -> Answer {
 /// The answer to a token that fails: both roles are told the same, and nothing but this.
 fn assert_challenge(answer: &Answer, status: u16, challenge: &str, what: &str) {
     assert_eq!(answer.status, status, "{what} {answer:?}");
-    assert_eq!(answer.field("www-authenticate"), Some(challenge), "{what}");
+    assert_eq!(
+        answer.field("www-authenticate").unwrap(),
+        format!("{challenge}{METADATA}"),
+        "{what}"
+    );
+    assert_eq!(answer.field("link"), Some("</.well-known/mercure>; rel=\"mercure\""));
     // The reason is for the operator only.
     assert_eq!(answer.detail(), "", "{what} {answer:?}");
 }
 
-const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
-const INVALID_REQUEST: &str = "Bearer error=\"invalid_request\"";
-const INSUFFICIENT_SCOPE: &str = "Bearer error=\"insufficient_scope\"";
+const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\", ";
+const INVALID_REQUEST: &str = "Bearer error=\"invalid_request\", ";
+const INSUFFICIENT_SCOPE: &str = "Bearer error=\"insufficient_scope\", ";
+/// "The challenge SHOULD include the `resource_metadata` parameter."
+const METADATA: &str =
+    "resource_metadata=\"http://hub/.well-known/oauth-protected-resource/.well-known/mercure\"";
 
 /// The claims of a valid token with one of them replaced, or removed.
 fn with(action: &str, name: &str, value: Option<Value>) -> Value {
@@ -362,7 +370,7 @@ fn without_a_token_there_is_no_error(driver: Driver) {
     let hub = Setup::new(driver).directive("anonymous off").start();
     let sent = publication("x", &[("topic", "a")]).replace("Authorization: Bearer x\r\n", "");
     for answer in [request(hub.addr, &sent), as_subscriber(&hub, "")] {
-        assert_challenge(&answer, 401, "Bearer realm=\"mercure\"", "no token");
+        assert_challenge(&answer, 401, "Bearer ", "no token");
     }
 }
 

@@ -94,7 +94,7 @@ fn listed_origins_are_told_so(driver: Driver) {
         assert_eq!(
             answer[4..],
             told(&[
-                ("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS"),
+                ("Access-Control-Allow-Methods", "GET, HEAD, QUERY, POST, OPTIONS"),
                 (
                     "Access-Control-Allow-Headers",
                     "Authorization, Cache-Control, Content-Type, Last-Event-ID"

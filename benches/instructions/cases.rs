@@ -158,7 +158,7 @@ fn encode_answer(times: u64) {
 fn encode_start(times: u64) {
     encode(times, |envelope, out| {
         let id = stream::last_event_id(black_box("earliest"));
-        black_box(stream::encode_start(envelope, &id, out));
+        black_box(stream::encode_start(envelope, &[&id], out));
     });
 }
 

@@ -19,7 +19,7 @@ use crate::{
         sequence::{LagLimits, Places},
     },
     protocol::{self, hub_url::HubUrl, id::IdCipher, subscribe::QueryRules, update::Position},
-    worker::{Audience, EndpointSettings, Settings},
+    worker::{EndpointSettings, Identity, Name, PublishOrigins, Settings},
 };
 
 /// Descriptors that are neither connections nor a worker's: standard streams, signals, logs.
@@ -153,7 +153,13 @@ fn endpoint(config: &Config) -> Result<EndpointSettings, ServeError> {
     };
     Ok(EndpointSettings {
         authority: authority(config)?,
-        audience: audience(config),
+        identity: identity(config),
+        authorization_servers: Vec::new(),
+        cookie_name: access.cookie_name.clone(),
+        publish_origins: match &access.publish_origins {
+            Origins::Any => PublishOrigins::Any,
+            Origins::Listed(origins) => PublishOrigins::Listed(origins.clone()),
+        },
         hub_url: hub_url(config)?,
         limits: protocol::limits::Limits {
             matchers_max: limits.matchers_max,
@@ -198,35 +204,30 @@ fn authority(config: &Config) -> Result<Authority, ServeError> {
     Authority::new(issuers, settings).map_err(settings_error)
 }
 
-/// What tokens must name in `aud`: never a name that only the request claims, unless the hub is
-/// to answer to any.
-fn audience(config: &Config) -> Audience {
+/// By what names the hub is known. A hub that listens for any host and has no public URLs answers
+/// to any.
+fn identity(config: &Config) -> Identity {
     let Config { identity, listen, .. } = config;
-    if let Some(identifier) = &identity.resource_identifier {
-        return Audience::Fixed(identifier.as_str().into());
-    }
-    let known = known_hubs(config);
-    if known.is_empty() || (listen.catch_all && identity.public_urls.is_empty()) {
-        return Audience::AnyHost;
-    }
-    Audience::ByHost(known)
+    let answers_to_any = listen.catch_all && identity.public_urls.is_empty();
+    let names = if answers_to_any { Vec::new() } else { names(config) };
+    Identity::new(identity.resource_identifier.as_deref(), names)
 }
 
 /// The hosts, with their ports, that the hub is known by, and the hub URL at each. What is served
 /// as plain http may be https to the world, by a proxy: there, the URL begins with `//`.
-fn known_hubs(config: &Config) -> Vec<(Box<str>, Box<str>)> {
-    let public = config.identity.public_urls.iter().map(|url| (url, false));
-    let served = config.listen.origins.iter().map(|url| (url, true));
+fn names(config: &Config) -> Vec<Name> {
+    let public = config.identity.public_urls.iter().map(|url| (url, true));
+    let served = config.listen.origins.iter().map(|url| (url, false));
     public
         .chain(served)
-        .filter_map(|(url, any_scheme)| {
+        .filter_map(|(url, public)| {
             let host = url.split_once("://")?.1.split('/').next()?;
             let hub = HubUrl::new(url, HUB_PATH).ok()?;
-            let identifier = match hub.as_str().strip_prefix("http:") {
-                Some(without_scheme) if any_scheme => without_scheme,
+            let hub_url = match hub.as_str().strip_prefix("http:") {
+                Some(without_scheme) if !public => without_scheme,
                 _ => hub.as_str(),
             };
-            Some((host.into(), identifier.into()))
+            Some(Name { host: host.into(), hub_url: hub_url.into(), public })
         })
         .collect()
 }

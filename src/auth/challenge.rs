@@ -45,7 +45,7 @@ impl Challenge {
 }
 
 /// A quoted string (RFC 9110 §5.6.4). What could end the header field is left out.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     let mut text = String::from("\"");
     for character in value.chars().filter(|character| !character.is_control()) {
         if matches!(character, '"' | '\\') {

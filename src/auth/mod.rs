@@ -18,6 +18,7 @@ pub mod error;
 mod json;
 mod jws;
 pub mod key;
+pub mod metadata;
 pub mod mint;
 pub mod time;
 pub mod verdicts;

@@ -169,6 +169,15 @@ fn read_role(directive: &Directive, id: &str, role: Role) -> Result<Vec<IssuerKe
     Ok(keys)
 }
 
+/// Reads the name of a cookie: a token (RFC 6265 §4.1.1).
+pub(super) fn parse_cookie(name: &str) -> Result<String, String> {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !name.is_empty() && name.bytes().all(is_fit) {
+        true => Ok(name.to_owned()),
+        false => Err(format!("`{name}` is no name of a cookie: use letters, digits, - and _")),
+    }
+}
+
 fn not_yet(word: &str) -> String {
     format!("`{word}` is not supported yet by this version; use `jwt KEY`")
 }

@@ -197,6 +197,27 @@ static ACCESS: &[Setting] = &[
         },
         ..PLAIN
     },
+    Setting {
+        name: "publish_origins",
+        variables: &["MERCURE_PUBLISH_ORIGINS", "PUBLISH_ALLOWED_ORIGINS"],
+        kind: Kind::List("ORIGIN"),
+        help: "Web origins whose pages may publish with a cookie, besides the hub's own; * for all",
+        store: |draft, given| {
+            let origins = addresses::parse_origins(given.list()?);
+            set(&mut draft.config.access.publish_origins, origins)
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "cookie_name",
+        kind: Kind::Word("NAME"),
+        default: "__Secure-mercure_access_token",
+        help: "The cookie in which browsers send their token",
+        store: |draft, given| {
+            set(&mut draft.config.access.cookie_name, given.word().and_then(access::parse_cookie))
+        },
+        ..PLAIN
+    },
 ];
 
 static REQUESTS: &[Setting] = &[

@@ -112,7 +112,8 @@ fn sample(setting: &Setting) -> &'static str {
         ("resource_identifier" | "public_urls", _) => "https://e.org/x",
         ("publisher_jwt_alg" | "subscriber_jwt_alg", _) => "HS384",
         ("trusted_issuers", _) => "urn:i",
-        ("cors_origins", _) => "https://e.org",
+        ("cors_origins" | "publish_origins", _) => "https://e.org",
+        ("cookie_name", _) => "hub",
         ("overload", _) => "reject",
         ("unknown_last_event_id", _) => "live",
         ("transport", _) => "local",
@@ -397,7 +398,6 @@ fn mistakes_in_files_get_a_line_each() {
              plain HTTP write it like :80, http://host or host:8080",
         ),
         ("subscriptions", "hub.conf:1: `subscriptions` is not supported yet by this version"),
-        ("publish_origins *", "hub.conf:1: `publish_origins` is not supported yet by this version"),
         (
             "transport bolt {\n path x\n}",
             "hub.conf:1: transport: the transport `bolt` is not supported yet by this version; \

@@ -103,6 +103,10 @@ pub struct Access {
     /// Subscribers without a token get public updates.
     pub anonymous: bool,
     pub cors_origins: Origins,
+    /// Whose pages may publish with a cookie.
+    pub publish_origins: Origins,
+    /// The cookie that may hold a token.
+    pub cookie_name: String,
     /// By how much the clocks of issuers may differ from the hub's.
     pub leeway: Duration,
 }

@@ -25,6 +25,11 @@ impl Fields {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
+    /// Appends other fields.
+    pub fn extend(&mut self, others: &Fields) {
+        self.bytes.extend_from_slice(&others.bytes);
+    }
+
     /// The lines.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

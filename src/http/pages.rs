@@ -14,7 +14,8 @@ const WELCOME: &[u8] = concat!(
 )
 .as_bytes();
 
-/// The page of a route that has one.
+/// The page of a route that has one; that of the hub's host says where the hub is besides, by a
+/// `Link`.
 pub fn page(route: Route) -> Option<Response<'static>> {
     match route {
         Route::Health => Some(Response::text(Status::Ok, &b"ok\n"[..])),

@@ -153,6 +153,13 @@ impl<'a> Response<'a> {
         self
     }
 
+    /// Adds fields that were written before.
+    #[must_use]
+    pub fn with_fields(mut self, fields: &Fields) -> Self {
+        self.fields.extend(fields);
+        self
+    }
+
     /// Tells the client when to try again.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {

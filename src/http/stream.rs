@@ -38,22 +38,23 @@ pub fn last_event_id(last_event_id: &str) -> Fields {
 }
 
 /// Appends the head of a stream and its first bytes to `out`. `fields` are those of this stream,
-/// such as [`last_event_id`]. The answer to `HEAD` ends after the head.
+/// such as [`last_event_id`] and the link to the hub. The answer to `HEAD` ends after the head.
 ///
 /// A connection whose driver gives it up to the stream is not kept alive: `envelope.keep_alive`
 /// should then be false. On HTTP/1.0 it never is.
-pub fn encode_start(envelope: &Envelope<'_>, fields: &Fields, out: &mut Vec<u8>) -> StreamForm {
+pub fn encode_start(envelope: &Envelope<'_>, fields: &[&Fields], out: &mut Vec<u8>) -> StreamForm {
     let (form, keep_alive) = match envelope.version {
         Version::Http11 => (StreamForm::Chunked, envelope.keep_alive),
         Version::Http10 => (StreamForm::Bare, false),
     };
-    out.reserve(320 + envelope.cors.as_bytes().len() + fields.as_bytes().len());
+    let fields_len: usize = fields.iter().map(|fields| fields.as_bytes().len()).sum();
+    out.reserve(320 + envelope.cors.as_bytes().len() + fields_len);
     envelope.encode(Status::Ok, keep_alive, out);
     push(out, "Content-Type", b"text/event-stream");
     push(out, "Cache-Control", CACHE_CONTROL);
     // nginx collects what it forwards unless it is told not to.
     push(out, "X-Accel-Buffering", b"no");
-    out.extend_from_slice(fields.as_bytes());
+    fields.iter().for_each(|fields| out.extend_from_slice(fields.as_bytes()));
     if form == StreamForm::Chunked {
         push(out, "Transfer-Encoding", b"chunked");
     }

@@ -65,6 +65,7 @@ use self::{
 use crate::protocol::{
     frame::Form,
     matcher::Interest,
+    subscribe::EARLIEST,
     topic::TopicHasher,
     update::{Position, Update},
 };
@@ -227,6 +228,15 @@ impl Hub {
     /// The position up to which everything is settled for every subscriber in the index.
     pub fn finished(&self) -> Position {
         self.recent.finished()
+    }
+
+    /// The id of the last update that was taken, or `earliest` if there was none yet; `None` if it
+    /// is not kept.
+    pub fn last_event_id(&self) -> Option<&str> {
+        match self.recent.last() {
+            Position::START => Some(EARLIEST),
+            _ => self.recent.last_update().map(|update| update.id()),
+        }
     }
 
     /// Adds a subscriber that receives everything after `position`, which must be the committed

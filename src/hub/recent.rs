@@ -85,6 +85,11 @@ impl Recent {
         self.last
     }
 
+    /// The last update that was taken, if it is kept.
+    pub(super) fn last_update(&self) -> Option<&Update> {
+        self.taken.back().map(|taken| &*taken.update)
+    }
+
     /// The position up to which every walk has ended.
     pub(super) fn finished(&self) -> Position {
         if self.unsettled == self.end() {

@@ -19,18 +19,19 @@ use monoio::{
 
 use super::{
     budget::Reserved,
-    endpoint::Subscribe,
+    endpoint::{self, Subscribe},
     local::Local,
     pump::{PublishError, Start},
     settings::Overload,
     sockets::{discard, send_now},
 };
 use crate::{
+    auth::challenge::quoted,
     http::{
         body::{BodyLength, BodyReader, Step},
         date::HttpDate,
         fields::Fields,
-        head::Head,
+        head::{Head, Method},
         media::ProblemForm,
         pages,
         reader::{self, HeadReader},
@@ -211,7 +212,17 @@ impl<'a> Connection<'a> {
     }
 
     async fn request(&mut self, head: Head) -> Result<Next, Lost> {
-        match route(head.method, head.path()) {
+        let identity = &self.local.settings.endpoint.identity;
+        let route = route(head.method, head.path(), identity.metadata_paths());
+        let is_of_hub = matches!(
+            route,
+            Route::Publish | Route::Subscribe | Route::SubscribeHead | Route::Metadata
+        );
+        if is_of_hub && identity.is_misdirected(&head) {
+            let response = endpoint::misdirected(&head);
+            return self.respond_unread(&head, response).await;
+        }
+        match route {
             Route::Publish => self.publish(head).await,
             Route::Subscribe | Route::SubscribeHead => self.subscribe(head).await,
             other => {
@@ -230,11 +241,27 @@ impl<'a> Connection<'a> {
                 cors.preflight(head.header("Origin"), allow)
             }
             Route::MethodNotAllowed { allow } => Response::method_not_allowed(allow, form),
+            Route::Metadata => self.local.settings.endpoint.metadata(head),
+            Route::Welcome => self.welcome(head),
             other => pages::page(other).unwrap_or_else(|| {
                 let detail = "there is nothing here; the hub is at /.well-known/mercure";
                 Response::problem(Status::NotFound, Some(detail), form)
             }),
         }
+    }
+
+    /// The page of the hub's host, as any publisher would serve one: with a link to the hub, and
+    /// the event from which on a subscriber misses nothing (draft-08 #discovery).
+    fn welcome(&self, head: &Head) -> Response<'static> {
+        let last_event_id = self.local.pump(|pump| pump.hub.last_event_id().map(str::to_owned));
+        let target = self.local.settings.endpoint.identity.link_target(head);
+        let mut link = format!("<{target}>; rel=\"mercure\"");
+        if let Some(id) = last_event_id {
+            link.push_str("; last-event-id=");
+            link.push_str(&quoted(&id));
+        }
+        let page = pages::page(Route::Welcome).expect("there is one");
+        page.with("Link", link)
     }
 
     async fn publish(&mut self, head: Head) -> Result<Next, Lost> {
@@ -314,9 +341,28 @@ impl<'a> Connection<'a> {
 
     async fn subscribe(&mut self, head: Head) -> Result<Next, Lost> {
         let local = self.local;
-        let subscribe = local.endpoint.borrow_mut().subscribe(&head, local.unix_time());
+        let access = local.endpoint.borrow_mut().subscriber(&head, local.unix_time());
+        let access = match access {
+            Ok(access) => access,
+            Err(response) => return self.respond_unread(&head, response).await,
+        };
+        // Of other methods, a body means nothing (RFC 9110 §9.3.1).
+        let body = match head.method {
+            Method::Query => Some(match self.body(&head).await? {
+                Ok(body) => body,
+                Err(response) => return self.respond_unread(&head, response).await,
+            }),
+            _ => None,
+        };
+        let form = body.as_ref().map_or(&[][..], |body| &body.bytes);
+        let now = local.unix_time();
+        let subscribe = local.endpoint.borrow_mut().subscription(&head, access, form, now);
+        drop(body);
         let subscribe = match subscribe {
             Ok(subscribe) => subscribe,
+            Err(response) if head.method == Method::Query => {
+                return self.respond(&head, response).await;
+            }
             Err(response) => return self.respond_unread(&head, response).await,
         };
         let Subscribe { interest, since, remaining } = subscribe;
@@ -360,9 +406,10 @@ impl<'a> Connection<'a> {
     ) -> Result<Next, Lost> {
         let (date, mut head) = (self.local.date(), Vec::new());
         let mut envelope = self.envelope(request, &date);
+        let link = self.local.settings.endpoint.identity.link(request);
         // The socket is closed after a stream: it must not go back into a client's pool.
         envelope.keep_alive &= envelope.head_only && request.body == BodyLength::None;
-        let (form, keep_alive) = match stream::encode_start(&envelope, fields, &mut head) {
+        let (form, keep_alive) = match stream::encode_start(&envelope, &[link, fields], &mut head) {
             StreamForm::Chunked => (Form::Chunked, envelope.keep_alive),
             StreamForm::Bare => (Form::Bare, false),
         };
@@ -387,7 +434,7 @@ impl<'a> Connection<'a> {
         let (date, mut bytes) = (local.date(), Vec::new());
         let mut envelope = self.envelope(request, &date);
         envelope.keep_alive = false;
-        let form = stream::encode_start(&envelope, &Fields::NONE, &mut bytes);
+        let form = stream::encode_start(&envelope, &[], &mut bytes);
         if !envelope.head_only {
             let retry = RECONNECT_MAX.mul_f64(0.1 + 0.9 * local.random()).as_millis();
             let event = format!("retry: {retry}\n\n");

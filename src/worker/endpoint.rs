@@ -1,8 +1,9 @@
 //! What requests mean to this hub: where HTTP, tokens and the protocol come together. Knows no
 //! sockets, so that every carrier of HTTP serves the same hub.
 
-use std::{borrow::Cow, collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
+use std::{collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
 
+use super::identity::Identity;
 use crate::{
     auth::{
         Role,
@@ -10,16 +11,18 @@ use crate::{
         authority::Authority,
         bearer,
         challenge::Challenge,
+        metadata::Metadata,
         time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
     },
     http::{
+        body::BodyLength,
+        cookie::cookie,
         cors::Cors,
         form,
-        head::Head,
+        head::{Head, Method},
         media::{self, ProblemForm},
         response::Response,
-        route::HUB_PATH,
         status::Status,
     },
     protocol::{
@@ -35,24 +38,17 @@ use crate::{
     },
 };
 
-/// Where the resource identifier of the hub comes from, which tokens must name in `aud`
-/// (draft-08 #token-validation).
-#[derive(Debug, Clone)]
-pub enum Audience {
-    /// It is configured.
-    Fixed(Box<str>),
-    /// One for each host name that the hub is known by; the first for any other. One that begins
-    /// with `//` stands for http and https.
-    ByHost(Vec<(Box<str>, Box<str>)>),
-    /// The hub URL under whatever host the request names, by http or https.
-    AnyHost,
-}
-
 /// What the endpoint needs of the configuration.
 #[derive(Debug)]
 pub struct EndpointSettings {
     pub authority: Authority,
-    pub audience: Audience,
+    pub identity: Identity,
+    /// Issuers that are told of in the hub's metadata.
+    pub authorization_servers: Vec<String>,
+    /// The cookie that may hold a token.
+    pub cookie_name: String,
+    /// Pages of these origins may publish with that cookie, besides the hub's own.
+    pub publish_origins: PublishOrigins,
     pub hub_url: HubUrl,
     pub limits: Limits,
     pub cors: Cors,
@@ -60,6 +56,13 @@ pub struct EndpointSettings {
     /// Subscribers without a token are admitted.
     pub anonymous: bool,
     pub topic_hasher: TopicHasher,
+}
+
+/// Whose pages may publish with a cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishOrigins {
+    Any,
+    Listed(Vec<String>),
 }
 
 /// A subscription that is to be opened.
@@ -96,12 +99,12 @@ impl Endpoint {
         }
     }
 
-    /// What a subscription request asks for, if it may have it (draft-08 #subscription).
-    pub(crate) fn subscribe(
+    /// Who subscribes, if that may be; looked at before a body is read. `None`: anybody.
+    pub(crate) fn subscriber(
         &mut self,
         head: &Head,
         now: UnixTime,
-    ) -> Result<Subscribe, Response<'static>> {
+    ) -> Result<Option<Arc<Access>>, Response<'static>> {
         let access = self.access(head, Role::Subscriber, now)?;
         if access.is_none() && !self.settings.anonymous {
             tracing::info!(
@@ -109,10 +112,35 @@ impl Endpoint {
                           directive `anonymous`",
                 "subscription refused"
             );
-            return Err(challenge(Challenge::NoToken, head));
+            return Err(self.challenge(Challenge::NoToken, head));
+        }
+        // A body that is not declared to be a form is one all the same only if it is empty
+        // (RFC 10008 §2: the media type must be known).
+        let is_form = || head.header("Content-Type").is_some_and(media::is_form);
+        if head.method == Method::Query && head.body != BodyLength::None && !is_form() {
+            let error = "send the matchers as application/x-www-form-urlencoded";
+            let status = Status::UnsupportedMediaType;
+            return Err(refuse(status, &error, head, "subscription refused"));
+        }
+        Ok(access)
+    }
+
+    /// What a subscription request asks for: "the union" of the query component and of a body
+    /// (draft-08 #subscription). `now` is when the body had arrived.
+    pub(crate) fn subscription(
+        &mut self,
+        head: &Head,
+        access: Option<Arc<Access>>,
+        body: &[u8],
+        now: UnixTime,
+    ) -> Result<Subscribe, Response<'static>> {
+        if let Some(access) = &access {
+            access.check_time(now).map_err(|error| {
+                self.refuse_token(&error, Role::Subscriber, error.challenge(), head)
+            })?;
         }
         let EndpointSettings { query_rules, limits, .. } = &*self.settings;
-        let pairs = form::pairs(head.query().unwrap_or_default());
+        let pairs = form::pairs(head.query().unwrap_or_default()).chain(form::pairs(body));
         let last_event_id = head.header("Last-Event-ID");
         let Subscription { matchers, since } =
             Subscription::parse(pairs, last_event_id, *query_rules, limits, &mut self.patterns)
@@ -135,7 +163,7 @@ impl Endpoint {
         match self.access(head, Role::Publisher, now)? {
             None => {
                 tracing::info!(reason = "no token", "publication refused");
-                Err(challenge(Challenge::NoToken, head))
+                Err(self.challenge(Challenge::NoToken, head))
             }
             Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
                 let error = "send the update as application/x-www-form-urlencoded";
@@ -157,7 +185,7 @@ impl Endpoint {
         let EndpointSettings { hub_url, limits, topic_hasher, .. } = &*self.settings;
         access
             .check_time(now)
-            .map_err(|error| refuse_token(&error, Role::Publisher, error.challenge(), head))?;
+            .map_err(|error| self.refuse_token(&error, Role::Publisher, error.challenge(), head))?;
         let publication = Publication::parse(form::pairs(body), hub_url, topic_hasher, limits)
             .map_err(|error| {
                 let status = match error.refusal() {
@@ -169,7 +197,7 @@ impl Endpoint {
         if let Some(topic) = access.first_refused(&publication.topics) {
             let reason = "the token does not grant `publish` on the topic";
             tracing::info!(reason, topic = excerpt(topic.text()), "publication refused");
-            return Err(challenge(Challenge::InsufficientScope, head));
+            return Err(self.challenge(Challenge::InsufficientScope, head));
         }
         Ok(publication.into_draft())
     }
@@ -177,7 +205,8 @@ impl Endpoint {
     /// Tells the operator, once for each of them, which origins' pages may not read the answers.
     pub(crate) fn note_origin(&mut self, origin: &[u8], head: &Head) {
         let is_full = self.refused_origins.len() == REFUSED_ORIGINS_MAX;
-        if is_full || self.settings.cors.allows(origin) || is_own_origin(origin, head) {
+        let EndpointSettings { cors, identity, .. } = &*self.settings;
+        if is_full || cors.allows(origin) || identity.is_own_origin(origin, head) {
             return;
         }
         let origin = excerpt(&String::from_utf8_lossy(origin));
@@ -190,7 +219,8 @@ impl Endpoint {
     }
 
     /// The access that the request's token gives; `None` without a token. A token that fails is
-    /// never treated as none.
+    /// never treated as none. "When an `Authorization` HTTP header is present, its token MUST be
+    /// used and any cookie MUST be ignored" (draft-08 #presenting-the-access-token).
     fn access(
         &mut self,
         head: &Head,
@@ -198,48 +228,102 @@ impl Endpoint {
         now: UnixTime,
     ) -> Result<Option<Arc<Access>>, Response<'static>> {
         let mut fields = head.headers("Authorization");
-        let Some(field) = fields.next() else { return Ok(None) };
-        let refused = |reason: &dyn std::fmt::Display, challenge_with| {
-            refuse_token(reason, role, challenge_with, head)
+        let invalid = |reason: &dyn std::fmt::Display| {
+            self.refuse_token(reason, role, Challenge::InvalidRequest, head)
         };
-        if fields.next().is_some() {
-            return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
-        }
-        let credentials = bearer::credentials(field)
-            .map_err(|error| refused(&error, Challenge::InvalidRequest))?;
+        let credentials = match (fields.next(), fields.next()) {
+            (Some(_), Some(_)) => return Err(invalid(&"several Authorization fields")),
+            (Some(field), None) => bearer::credentials(field).map_err(|error| invalid(&error))?,
+            // A cookie that was emptied holds no token.
+            (None, _) => match cookie(head, &self.settings.cookie_name) {
+                None | Some([]) => return Ok(None),
+                Some(value) if role == Role::Publisher => {
+                    self.check_origin(head).map_err(|reason| invalid(&reason))?;
+                    value
+                }
+                Some(value) => value,
+            },
+        };
         let Endpoint { settings, verdicts, .. } = self;
-        let audience = audience(&settings.audience, head);
-        verdicts
-            .verify(&settings.authority, credentials, role, &audience, now)
-            .map(Some)
-            .map_err(|error| refused(&error, error.challenge()))
+        let audience = settings.identity.audience(head);
+        let verdict = verdicts.verify(&settings.authority, credentials, role, &audience, now);
+        verdict.map(Some).map_err(|error| self.refuse_token(&error, role, error.challenge(), head))
+    }
+
+    /// Browsers send cookies whoever made the page: who publishes with one must come from a page
+    /// that may (draft-08 #security-considerations: "verify that the source origin [...] matches
+    /// the target origin, rejecting the request when neither header is available").
+    fn check_origin(&self, head: &Head) -> Result<(), String> {
+        let EndpointSettings { identity, publish_origins, .. } = &*self.settings;
+        let source = head.header("Origin").or_else(|| origin_of(head.header("Referer")?));
+        let Some(source) = source else {
+            return Err("a cookie, and neither Origin nor Referer says whose page it is".to_owned());
+        };
+        let is_listed = match publish_origins {
+            PublishOrigins::Any => true,
+            PublishOrigins::Listed(listed) => listed.iter().any(|one| one.as_bytes() == source),
+        };
+        if is_listed || identity.is_own_origin(source, head) {
+            return Ok(());
+        }
+        let source = excerpt(&String::from_utf8_lossy(source));
+        Err(format!("a cookie sent by a page of {source}: is it missing in `publish_origins`?"))
+    }
+
+    /// An answer to a token that fails: the reason is for the operator only.
+    fn refuse_token(
+        &self,
+        reason: &dyn std::fmt::Display,
+        role: Role,
+        challenge: Challenge,
+        head: &Head,
+    ) -> Response<'static> {
+        tracing::info!(%reason, %role, "token refused");
+        // Guessing costs a connection each time.
+        self.challenge(challenge, head).close()
+    }
+
+    /// An answer that asks for a token, or for another one (draft-08 #error-responses).
+    fn challenge(&self, challenge: Challenge, head: &Head) -> Response<'static> {
+        let status = match challenge.status() {
+            401 => Status::Unauthorized,
+            403 => Status::Forbidden,
+            _ => Status::BadRequest,
+        };
+        let identity = &self.settings.identity;
+        let metadata = identity.metadata_url(head);
+        Response::problem(status, None, ProblemForm::asked_for(head))
+            .with("WWW-Authenticate", challenge.header_value(Some(&metadata)))
+            .with_fields(identity.link(head))
     }
 }
 
-fn audience<'a>(audience: &'a Audience, head: &Head) -> Cow<'a, str> {
-    let host = head.host().unwrap_or_default();
-    match audience {
-        Audience::Fixed(identifier) => Cow::Borrowed(identifier),
-        Audience::ByHost(known) => {
-            let found = known.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
-            Cow::Borrowed(found.or(known.first()).map_or("", |(_, identifier)| identifier))
-        }
-        Audience::AnyHost => {
-            let mut identifier = String::with_capacity(2 + host.len() + HUB_PATH.len());
-            identifier.push_str("//");
-            identifier.push_str(&String::from_utf8_lossy(host));
-            identifier.make_ascii_lowercase();
-            identifier.push_str(HUB_PATH);
-            Cow::Owned(identifier)
-        }
+impl EndpointSettings {
+    /// The hub's metadata, for the name by which the client knows it (draft-08
+    /// #protected-resource-metadata).
+    pub(crate) fn metadata(&self, head: &Head) -> Response<'static> {
+        let metadata = Metadata {
+            resource: &self.identity.resource(head),
+            authorization_servers: &self.authorization_servers,
+            cookie: &self.cookie_name,
+        };
+        Response::with_body(Status::Ok, "application/json", metadata.to_json())
+            .with("Cache-Control", "max-age=300")
     }
 }
 
-/// Whether a page came from the hub's own host. Browsers send its origin with publications, and
-/// do not ask for permission.
-fn is_own_origin(origin: &[u8], head: &Head) -> bool {
-    let host = origin.strip_prefix(b"https://").or(origin.strip_prefix(b"http://"));
-    host.is_some_and(|host| head.host().is_some_and(|own| own.eq_ignore_ascii_case(host)))
+/// The origin of a URL, as `Referer` has one.
+fn origin_of(url: &[u8]) -> Option<&[u8]> {
+    let authority = memchr::memmem::find(url, b"://")? + 3;
+    let len = url[authority..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    Some(len.map_or(url, |len| &url[..authority + len]))
+}
+
+/// An answer to a request for a name that the hub does not have.
+pub(crate) fn misdirected(head: &Head) -> Response<'static> {
+    let host = excerpt(&String::from_utf8_lossy(head.host().unwrap_or_default()));
+    let reason = format!("the hub is not known as {host}: `public_urls` lists its names");
+    refuse(Status::MisdirectedRequest, &reason, head, "request refused")
 }
 
 /// An answer that tells the client what is wrong with its request, and the operator too.
@@ -252,27 +336,4 @@ fn refuse(
     let reason = reason.to_string();
     tracing::info!(reason, status = status.code(), "{what}");
     Response::problem(status, Some(&reason), ProblemForm::asked_for(head))
-}
-
-/// An answer to a token that fails: the reason is for the operator only.
-fn refuse_token(
-    reason: &dyn std::fmt::Display,
-    role: Role,
-    challenge_with: Challenge,
-    head: &Head,
-) -> Response<'static> {
-    tracing::info!(%reason, %role, "token refused");
-    // Guessing costs a connection each time.
-    challenge(challenge_with, head).close()
-}
-
-/// An answer that asks for a token, or for another one (draft-08 #error-responses).
-fn challenge(challenge: Challenge, head: &Head) -> Response<'static> {
-    let status = match challenge.status() {
-        401 => Status::Unauthorized,
-        403 => Status::Forbidden,
-        _ => Status::BadRequest,
-    };
-    Response::problem(status, None, ProblemForm::asked_for(head))
-        .with("WWW-Authenticate", challenge.header_value(None))
 }

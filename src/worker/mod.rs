@@ -9,6 +9,7 @@ mod budget;
 mod clock;
 mod connection;
 mod endpoint;
+mod identity;
 mod listener;
 mod local;
 mod memory;
@@ -24,7 +25,8 @@ mod start;
 mod waits;
 
 pub use self::{
-    endpoint::{Audience, EndpointSettings},
+    endpoint::{EndpointSettings, PublishOrigins},
+    identity::{Identity, Name},
     runtime::Driver,
     settings::{Overload, Settings},
     start::{Bells, StartError, Workers, start},

@@ -200,7 +200,7 @@ fn head_of_a_stream_registers_nothing(driver: Driver) {
 
 fn methods_and_paths_are_told_apart(driver: Driver) {
     let hub = Setup::new(driver).start();
-    let allow_hub = Some("GET, HEAD, POST, OPTIONS");
+    let allow_hub = Some("GET, HEAD, QUERY, POST, OPTIONS");
     let allow_page = Some("GET, HEAD, OPTIONS");
     for (method, path, status, allow) in [
         ("GET", "/", 200, None),

@@ -31,7 +31,7 @@ fn encode(response: &Response<'_>, envelope: &Envelope<'_>) -> (String, bool) {
 
 fn start(envelope: &Envelope<'_>, fields: &Fields) -> (String, StreamForm) {
     let mut out = b"before|".to_vec();
-    let form = stream::encode_start(envelope, fields, &mut out);
+    let form = stream::encode_start(envelope, &[fields], &mut out);
     let out = String::from_utf8(out).unwrap();
     (out.strip_prefix("before|").unwrap().to_owned(), form)
 }
