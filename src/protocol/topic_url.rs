@@ -134,17 +134,16 @@ impl Ends {
         let host = host_start + plain_host_len(after_host)?;
         // No port, and a path: the rest is `/…`.
         let (mut path, mut query) = (None, None);
-        let mut before = 0;
-        for (index, &byte) in topic.iter().enumerate().skip(host) {
-            match byte {
-                b'.' if before == b'/' && path.is_none() => return None,
-                b'?' if path.is_none() => path = Some(index),
-                b'#' if query.is_none() => query = Some(index),
-                _ if IS_PLAIN[usize::from(byte)] => {}
-                b'?' => {}
+        let mut at = host;
+        while let Some(plain_len) = topic[at..].iter().position(|byte| !IS_PLAIN[*byte as usize]) {
+            at += plain_len;
+            match topic[at] {
+                b'.' if topic[at - 1] != b'/' || path.is_some() => {}
+                b'?' => path = path.or(Some(at)),
+                b'#' if query.is_none() => query = Some(at),
                 _ => return None,
             }
-            before = byte;
+            at += 1;
         }
         let query = query.map_or(len, |index| index as u32);
         // A `?` behind the `#` belongs to the fragment.
@@ -157,19 +156,31 @@ impl Ends {
 /// The length of a host before a `/` that stays as it is: lowercase labels of letters, digits and
 /// hyphens, none of them in an encoding, and the last one no number.
 fn plain_host_len(text: &[u8]) -> Option<usize> {
-    let len = text.iter().position(|byte| !matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
-    let host = &text[..len.filter(|len| text[*len] == b'/')?];
-    let is_plain = |label: &[u8]| !label.is_empty() && !label.starts_with(b"xn--");
-    let last = host.rsplit(|byte| *byte == b'.').next()?;
-    let is_fit = last.first()?.is_ascii_lowercase() && host.split(|b| *b == b'.').all(is_plain);
-    is_fit.then_some(host.len())
+    let mut label = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
+            b'.' | b'/' => {
+                let first = text[label];
+                if at == label || (first == b'x' && text[label..].starts_with(b"xn--")) {
+                    return None;
+                }
+                if *byte == b'/' {
+                    return first.is_ascii_lowercase().then_some(at);
+                }
+                label = at + 1;
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
-/// Bytes that stay as they are in paths, queries and fragments alike, apart from `?` and `#`. A
+/// Bytes that stay as they are in paths, queries and fragments alike, and mean nothing there. A
 /// `%` may begin an encoded dot.
 const IS_PLAIN: [bool; 256] = {
     let mut table = [false; 256];
-    let plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&()*+,;=:@/";
+    let plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~!$&()*+,;=:@/";
     let mut index = 0;
     while index < plain.len() {
         table[plain[index] as usize] = true;
