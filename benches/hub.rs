@@ -28,11 +28,12 @@ fn matching(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(1));
         group.bench_function("find who listens", |bencher| {
             let worker = &mut *worker;
-            bencher.iter_custom(|iterations| takes(worker, iterations, count, &mut number));
+            let mut topic = || common::topic(jump(&mut number, count));
+            bencher.iter_custom(|iterations| takes(worker, iterations, &mut topic));
         });
         group.bench_function("find who listens, and send", |bencher| {
             let Worker { hub, order, batch } = &mut *worker;
-            let update = || order.next(&jump(&mut number, count), false);
+            let update = || order.next(&common::topic(jump(&mut number, count)), false);
             let deliver = |update| {
                 hub.take(update);
                 deliver(hub, batch)
@@ -43,13 +44,31 @@ fn matching(criterion: &mut Criterion) {
     }
 }
 
+/// Everybody listens to a pattern of its own, on one of a thousand hosts; an update concerns one of
+/// them.
+fn matching_patterns(criterion: &mut Criterion) {
+    for count in [1, 1_000, 100_000] {
+        let of_own = |number| interest(&[&common::pattern(number)], &[]);
+        let mut worker = LazyCell::new(|| Worker::with_readers(count, of_own));
+        let mut number = 0;
+        let mut group = criterion.benchmark_group(format!("one update, patterns: {count}"));
+        group.throughput(Throughput::Elements(1));
+        group.bench_function("find who listens", |bencher| {
+            let worker = &mut *worker;
+            let mut topic = || common::topic_of_a_host(jump(&mut number, count));
+            bencher.iter_custom(|iterations| takes(worker, iterations, &mut topic));
+        });
+        group.finish();
+    }
+}
+
 /// How long it takes to take `iterations` updates; that they are sent as well does not count.
-fn takes(worker: &mut Worker, iterations: u64, count: u32, number: &mut u32) -> Duration {
+fn takes(worker: &mut Worker, iterations: u64, mut topic: impl FnMut() -> String) -> Duration {
     const AT_ONCE: u64 = 256;
     let mut elapsed = Duration::ZERO;
     for start in (0..iterations).step_by(AT_ONCE as usize) {
         let updates: Vec<_> = (start..iterations.min(start + AT_ONCE))
-            .map(|_| worker.order.next(&jump(number, count), false))
+            .map(|_| worker.order.next(&topic(), false))
             .collect();
         let begin = Instant::now();
         updates.into_iter().for_each(|update| worker.hub.take(update));
@@ -136,5 +155,12 @@ fn coming_and_going(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, matching, public_updates, private_updates, coming_and_going);
+criterion_group!(
+    benches,
+    matching,
+    matching_patterns,
+    public_updates,
+    private_updates,
+    coming_and_going
+);
 criterion_main!(benches);

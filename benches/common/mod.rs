@@ -35,6 +35,16 @@ pub(crate) fn topic(number: u32) -> String {
     format!("https://example.com/users/{number}/messages")
 }
 
+/// A topic of one of a thousand hosts.
+pub(crate) fn topic_of_a_host(number: u32) -> String {
+    format!("https://host-{}.example.com/users/{number}/messages", number % 1_000)
+}
+
+/// A pattern that selects that topic alone, of those.
+pub(crate) fn pattern(number: u32) -> String {
+    format!("https://host-{}.example.com/users/{number}/:what", number % 1_000)
+}
+
 static HUB: LazyLock<HubUrl> = LazyLock::new(HubUrl::without_name);
 
 /// A publication of [`SMALL`].

@@ -8,8 +8,10 @@ use petasos::{
     log::sequence::Places,
     protocol::{
         frame::Form,
+        hub_url::HubUrl,
         id::IdCipher,
         matcher::{Interest, Matcher, MatcherSet},
+        pattern::Pattern,
         topic::TopicHasher,
         update::{Position, Update},
     },
@@ -98,18 +100,24 @@ pub(crate) fn deliver(hub: &mut Hub, batch: &mut Batch) -> usize {
     bytes
 }
 
+/// Exact topics, and patterns with names in them.
 pub(crate) fn interest(topics: &[&str], grants: &[&str]) -> Interest {
     let set = |texts: &[&str]| {
-        let matchers = texts.iter().map(|text| Matcher::Exact((*text).into()));
+        let base = HubUrl::without_name();
+        let pattern = |text: &str| Pattern::parse(text, base.url()).expect("a pattern");
+        let matchers = texts.iter().map(|text| match text.contains("/:") {
+            true => Matcher::Pattern(Arc::new(pattern(text))),
+            false => Matcher::Exact((*text).into()),
+        });
         Arc::new(matchers.collect::<MatcherSet>())
     };
     Interest { matchers: set(topics), grants: set(grants) }
 }
 
-/// The topic that comes next, for updates that jump about among `count` topics: so what is looked
+/// The number that comes next, for updates that jump about among `count` topics: so what is looked
 /// up is as cold as it is in a worker that has other things to do.
-pub(crate) fn jump(number: &mut u32, count: u32) -> String {
+pub(crate) fn jump(number: &mut u32, count: u32) -> u32 {
     // Near the golden section of 2^32: neighbours end up far from each other.
     *number = number.wrapping_add(2_654_435_769);
-    super::topic(((u64::from(*number) * u64::from(count)) >> 32) as u32)
+    ((u64::from(*number) * u64::from(count)) >> 32) as u32
 }

@@ -181,7 +181,7 @@ fn take(times: u64, topics: u32) {
     let Worker { mut hub, mut order, mut batch } = Worker::with_topics(topics);
     let mut number = 0;
     for _ in 0..times {
-        hub.take(order.next(&jump(&mut number, topics), false));
+        hub.take(order.next(&common::topic(jump(&mut number, topics)), false));
         black_box(deliver(&mut hub, &mut batch));
     }
 }
