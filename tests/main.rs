@@ -15,6 +15,7 @@ mod curl;
 mod drivers;
 mod fuzz;
 mod http;
+mod keys;
 mod load;
 mod model;
 mod ports;

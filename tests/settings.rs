@@ -112,7 +112,7 @@ fn every_mistake_is_one_line_that_names_its_place() {
         ("debugger", &["debugger"]),
         ("protocol_version_compatibility 7", &["protocol_version_compatibility"]),
         ("issuer x", &["issuer"]),
-        ("issuer x {\n publisher {\n jwks_uri https://x\n }\n}", &["jwks_uri"]),
+        ("issuer x {\n publisher {\n jwks_uri x\n }\n}", &["jwks_uri", "https://"]),
         ("}", &["}"]),
         ("transport memory {", &["}"]),
         ("publisher_jwt \"open", &["\""]),

@@ -14,7 +14,7 @@ pub(super) const VARIABLES_WITHOUT_EFFECT: [(&str, &str); 1] =
     [("MERCURE_LICENSE", "this hub needs no licence")];
 
 /// Directives that mean something to the reference hub, or will here.
-pub(super) const DIRECTIVES_TO_COME: [&str; 16] = [
+pub(super) const DIRECTIVES_TO_COME: [&str; 14] = [
     "admin",
     "cookie_name",
     "debugger",
@@ -25,8 +25,6 @@ pub(super) const DIRECTIVES_TO_COME: [&str; 16] = [
     "playground",
     "protocol_version_compatibility",
     "publish_origins",
-    "publisher_jwks_url",
-    "subscriber_jwks_url",
     "subscriptions",
     "tls",
     "trusted_proxies",
@@ -34,12 +32,10 @@ pub(super) const DIRECTIVES_TO_COME: [&str; 16] = [
 ];
 
 /// Variables that mean something to the reference hub, or will here.
-pub(super) const VARIABLES_TO_COME: [&str; 6] = [
+pub(super) const VARIABLES_TO_COME: [&str; 4] = [
     "CADDY_EXTRA_CONFIG",
     "CADDY_SERVER_EXTRA_DIRECTIVES",
-    "MERCURE_PUBLISHER_JWKS_URL",
     "MERCURE_PUBLISH_ORIGINS",
-    "MERCURE_SUBSCRIBER_JWKS_URL",
     "PUBLISH_ALLOWED_ORIGINS",
 ];
 

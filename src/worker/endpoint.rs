@@ -7,9 +7,9 @@ use crate::{
     auth::{
         Role,
         access::Access,
-        authority::Authority,
         bearer,
         challenge::Challenge,
+        error::TokenError,
         time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
     },
@@ -22,6 +22,7 @@ use crate::{
         route::HUB_PATH,
         status::Status,
     },
+    keyring::{Asked, Keyring},
     protocol::{
         limits::Limits,
         matcher::{Interest, MatcherSet},
@@ -50,7 +51,7 @@ pub enum Audience {
 /// What the endpoint needs of the configuration.
 #[derive(Debug)]
 pub struct EndpointSettings {
-    pub authority: Authority,
+    pub keyring: Arc<Keyring>,
     pub audience: Audience,
     pub hub_url: HubUrl,
     pub limits: Limits,
@@ -68,6 +69,40 @@ pub(crate) struct Subscribe {
     pub(crate) since: Option<Since>,
     /// When the token stops being valid; how long from now.
     pub(crate) remaining: Option<Duration>,
+}
+
+/// Why a request is not let in.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// For good.
+    Answer(Response<'static>),
+    /// The token's key may be in a set that is being fetched: the request may be made again then.
+    Later(Box<Later>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Later {
+    pub(crate) asked: Asked,
+    error: TokenError,
+    role: Role,
+}
+
+impl Denied {
+    /// The answer to a request that does not wait.
+    pub(crate) fn answer(self, head: &Head) -> Response<'static> {
+        match self {
+            Denied::Answer(response) => response,
+            Denied::Later(later) => {
+                refuse_token(&later.error, later.role, later.error.challenge(), head)
+            }
+        }
+    }
+}
+
+impl From<Response<'static>> for Denied {
+    fn from(response: Response<'static>) -> Self {
+        Denied::Answer(response)
+    }
 }
 
 pub(crate) struct Endpoint {
@@ -88,11 +123,7 @@ impl Endpoint {
     }
 
     /// What a subscription request asks for, if it may have it (draft-08 #subscription).
-    pub(crate) fn subscribe(
-        &mut self,
-        head: &Head,
-        now: UnixTime,
-    ) -> Result<Subscribe, Response<'static>> {
+    pub(crate) fn subscribe(&mut self, head: &Head, now: UnixTime) -> Result<Subscribe, Denied> {
         let access = self.access(head, Role::Subscriber, now)?;
         if access.is_none() && !self.settings.anonymous {
             tracing::info!(
@@ -100,7 +131,7 @@ impl Endpoint {
                           directive `anonymous`",
                 "subscription refused"
             );
-            return Err(challenge(Challenge::NoToken, head));
+            return Err(challenge(Challenge::NoToken, head).into());
         }
         let EndpointSettings { query_rules, limits, .. } = &*self.settings;
         let pairs = form::pairs(head.query().unwrap_or_default());
@@ -117,19 +148,16 @@ impl Endpoint {
     }
 
     /// Whether the client may publish at all; looked at before its body is read.
-    pub(crate) fn publisher(
-        &mut self,
-        head: &Head,
-        now: UnixTime,
-    ) -> Result<Arc<Access>, Response<'static>> {
+    pub(crate) fn publisher(&mut self, head: &Head, now: UnixTime) -> Result<Arc<Access>, Denied> {
         match self.access(head, Role::Publisher, now)? {
             None => {
                 tracing::info!(reason = "no token", "publication refused");
-                Err(challenge(Challenge::NoToken, head))
+                Err(challenge(Challenge::NoToken, head).into())
             }
             Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
                 let error = "send the update as application/x-www-form-urlencoded";
-                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused"))
+                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused")
+                    .into())
             }
             Some(access) => Ok(access),
         }
@@ -186,23 +214,25 @@ impl Endpoint {
         head: &Head,
         role: Role,
         now: UnixTime,
-    ) -> Result<Option<Arc<Access>>, Response<'static>> {
+    ) -> Result<Option<Arc<Access>>, Denied> {
         let mut fields = head.headers("Authorization");
         let Some(field) = fields.next() else { return Ok(None) };
         let refused = |reason: &dyn std::fmt::Display, challenge_with| {
             refuse_token(reason, role, challenge_with, head)
         };
         if fields.next().is_some() {
-            return Err(refused(&"several Authorization fields", Challenge::InvalidRequest));
+            return Err(refused(&"several Authorization fields", Challenge::InvalidRequest).into());
         }
         let credentials = bearer::credentials(field)
             .map_err(|error| refused(&error, Challenge::InvalidRequest))?;
         let Endpoint { settings, verdicts, .. } = self;
         let audience = audience(&settings.audience, head);
-        verdicts
-            .verify(&settings.authority, credentials, role, &audience, now)
-            .map(Some)
-            .map_err(|error| refused(&error, error.challenge()))
+        let authority = settings.keyring.authority();
+        let verdict = verdicts.verify(&authority, credentials, role, &audience, now);
+        verdict.map(Some).map_err(|error| match settings.keyring.ask(error.outdated_sets()) {
+            Some(asked) => Denied::Later(Box::new(Later { asked, error, role })),
+            None => refused(&error, error.challenge()).into(),
+        })
     }
 }
 
