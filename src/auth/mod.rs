@@ -5,8 +5,8 @@
 //! them, and when, is decided here.
 //!
 //! [`Authority::verify`](authority::Authority::verify) is the way through: the form of the token
-//! (`jws`), the issuer and its keys (`authority`, `key`, `jwks`), dates and audience (`claims`), grants
-//! (`details`). [`VerdictCache`](verdicts::VerdictCache) remembers what passed.
+//! (`jws`), the issuer and its keys (`authority`, `key`, `jwks`), dates and audience (`claims`),
+//! grants (`details`). [`VerdictCache`](verdicts::VerdictCache) remembers what passed.
 
 pub mod access;
 pub mod authority;

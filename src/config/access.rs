@@ -237,7 +237,8 @@ fn read_role(directive: &Directive, role: Role, issuer: &mut IssuerBlock) -> Res
             }
             "jwks_uri" => {
                 let words = directive.words.iter().map(String::as_str);
-                let set = read_key_set(words).map_err(of_role)?;
+                let of_set = |problem| of_role(format!("jwks_uri: {problem}"));
+                let set = read_key_set(words).map_err(of_set)?;
                 key_sets.push(set.of(Some(id.to_owned()), role));
             }
             other => {
@@ -279,8 +280,7 @@ fn read_key_set<'a>(words: impl Iterator<Item = &'a str>) -> Result<SetDraft, St
     // Empty ones come from the placeholders of unset variables.
     let mut words = words.filter(|word| !word.is_empty());
     let url = words.next().ok_or("the URL of the key set is missing")?;
-    let location =
-        Location::parse(url).map_err(|problem| format!("the URL of the key set: {problem}"))?;
+    let location = Location::parse(url).map_err(|problem| problem.to_string())?;
     let algorithms = words.map(parse_algorithm).collect::<Result<Vec<_>, _>>()?;
     let of_secrets = algorithms.iter().find(|one| one.key_type() == KeyType::Secret);
     match of_secrets {

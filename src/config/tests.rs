@@ -494,25 +494,25 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         (
             "issuer urn:a {\n publisher {\n jwks_uri x\n}\n}",
-            "hub.conf:1: issuer: publisher of `urn:a`: the URL of the key set: it is no URL; write \
+            "hub.conf:1: issuer: publisher of `urn:a`: jwks_uri: it is no URL; write \
              https://host/path, or file:///path for a file",
         ),
         (
             "issuer urn:a {\n publisher {\n jwks_uri https://u:p@x\n}\n}",
-            "hub.conf:1: issuer: publisher of `urn:a`: the URL of the key set: it holds a user \
-             name or a password, which would show in logs; a set is public",
+            "hub.conf:1: issuer: publisher of `urn:a`: jwks_uri: it holds a user name or a \
+             password, which would show in logs; a set is public",
         ),
         (
             "issuer urn:a {\n publisher {\n jwks_uri https://x HS256\n}\n}",
-            "hub.conf:1: issuer: publisher of `urn:a`: HS256 is for shared secrets, and a key set \
-             holds public keys; for a secret write `jwt KEY HS256`",
+            "hub.conf:1: issuer: publisher of `urn:a`: jwks_uri: HS256 is for shared secrets, and \
+             a key set holds public keys; for a secret write `jwt KEY HS256`",
         ),
         (
             "issuer urn:a {\n publisher {\n jwks_uri file:///none\n}\n}",
-            "hub.conf:1: cannot read `/none`: there is no such file; put the issuer's JWK Set there\n\
-             some keys are bound to an issuer and some are not, so tokens of anybody would count \
-             beside those of the issuers: name the issuer of the others (MERCURE_TRUSTED_ISSUERS, \
-             or an `issuer` block)",
+            "hub.conf:1: cannot read `/none`: there is no such file; put the issuer's JWK Set \
+             there\nsome keys are bound to an issuer and some are not, so tokens of anybody would \
+             count beside those of the issuers: name the issuer of the others \
+             (MERCURE_TRUSTED_ISSUERS, or an `issuer` block)",
         ),
         (
             "publisher_jwks_url file:///key",
