@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{
-        client::{Answer, Stream, publication, request},
+        client::{Answer, Stream, publication, refused, request},
         hub::{AUDIENCE, Driver, Hub, PATIENCE, Setup},
         jwks_server::{JwksServer, Reply},
         process::{free_addr, run_to_end},
@@ -60,14 +60,17 @@ fn status(hub: &Hub, token: &Value) -> u16 {
     answer_to(hub.addr, text(token)).status
 }
 
-/// A hub with a set of keys for publishers, and nothing but that.
+/// A hub with a set of keys for both roles, and nothing but that.
 fn with_set(driver: Driver, url: &str) -> Setup {
     Setup::bare()
         .env("PETASOS_DRIVER", driver.name())
         .env("PETASOS_WORKERS", "2")
         .directive(&format!("resource_identifier {AUDIENCE}"))
         .directive("anonymous")
-        .directive(&format!("issuer urn:set {{\n publisher {{\n jwks_uri {url}\n }}\n}}"))
+        .directive(&format!(
+            "issuer urn:set {{\n publisher {{\n jwks_uri {url}\n }}\n \
+             subscriber {{\n jwks_uri {url}\n }}\n}}"
+        ))
 }
 
 fn wait_for_status(hub: &Hub, token: &Value, expected: u16) {
@@ -135,14 +138,20 @@ fn tokens_of_every_algorithm_pass_by_a_set(driver: Driver) {
         // The one has a kid, the other has none.
         for token in of["set_tokens"].as_array().unwrap() {
             assert_eq!(status(&hub, token), 200, "{name}: {}", hub.log());
+            let fields = format!("Authorization: Bearer {}\r\n", text(token));
+            drop(Stream::open(hub.addr, "match=t", &fields));
         }
     }
+    // Both roles have their keys from one fetch.
+    assert_eq!(server.requests(), 1);
     for (what, token) in material["confused"].as_object().unwrap() {
         assert_eq!(status(&hub, token), 401, "{what}");
+        let fields = format!("Authorization: Bearer {}\r\n", text(token));
+        assert_eq!(refused(hub.addr, "match=t", &fields).status, 401, "{what}");
     }
     hub.wait_for_log("shared secret (oct)");
     hub.wait_for_log("its use is `enc`, not sig");
-    // One fetch, and one more for the kid of the secret, which nobody knows.
+    // And one more for the kid of the secret, which nobody knows.
     hub.wait_for_log("no publisher key for the issuer `urn:set` has the kid `oct`");
     assert_eq!(server.requests(), 2);
 }

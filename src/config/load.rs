@@ -174,10 +174,11 @@ fn finish(
     if access.trusts_issuers_without_keys() && keys_are_known {
         mistakes.push(checks::issuers_without_keys());
     }
-    let access::Keys { mut keys, key_sets, authorization_servers } = access.keys();
+    let mut given = access.keys();
     if let Some(key) = &sources.dev_key {
-        super::dev::complete(&mut config, key, &mut keys);
+        super::dev::complete(&mut config, key, &mut given);
     }
+    let access::Keys { keys, key_sets, authorization_servers } = given;
     mistakes.extend(checks::bad_keys(&keys));
     mistakes.extend(checks::bad_key_files(&key_sets, sources.read_file));
     notices.extend(checks::lint_keys(&keys));

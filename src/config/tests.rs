@@ -767,8 +767,8 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
 
 #[test]
 fn dev_is_a_hub_to_try_things_out_with() {
-    let dev = Given { dev: true, without_keys: true, ..Given::default() };
-    let loaded = load_given(&dev).unwrap();
+    let dev = || Given { dev: true, without_keys: true, ..Given::default() };
+    let loaded = load_given(&dev()).unwrap();
     assert_eq!(lines(&loaded.notices), "");
     let config = loaded.config;
     assert!(config.dev && config.access.anonymous && config.listen.is_loopback());
@@ -778,6 +778,11 @@ fn dev_is_a_hub_to_try_things_out_with() {
     assert_eq!(keys, [(Some(DEV_ISSUER), Role::Publisher), (Some(DEV_ISSUER), Role::Subscriber)]);
     let url = "http://127.0.0.1:8080/.well-known/mercure";
     assert_eq!(config.identity.resource_identifier.as_deref(), Some(url));
+
+    // Beside keys that are bound to no issuer, neither is the one of the printed token.
+    let set = [("MERCURE_PUBLISHER_JWKS_URL", "https://a/jwks")];
+    let config = self::config(&Given { variables: &set, ..dev() });
+    assert_eq!(config.access.keys[0].issuer, None);
 
     // What is given wins, and the printed token works all the same.
     let flags = [("listen", "127.0.0.1:9000"), ("anonymous", "off")];
