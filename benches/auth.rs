@@ -4,17 +4,24 @@ mod common;
 
 use std::{convert::Infallible, hash::RandomState, hint::black_box};
 
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
+    rsa,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use criterion::{Criterion, criterion_group, criterion_main};
 use petasos::{
     auth::{
         Role,
+        key::Algorithm,
         time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
     },
     protocol::{hub_url::HubUrl, limits::Limits, publish::Publication, topic::TopicHasher},
 };
 
-use common::tokens::{HUB, authority, token};
+use common::tokens::{HUB, asymmetric, authority, token};
 
 fn tokens(criterion: &mut Criterion) {
     let now = UnixTime::from_secs(1_795_315_283);
@@ -26,6 +33,13 @@ fn tokens(criterion: &mut Criterion) {
         let verify = || authority.verify(black_box(&presented), Role::Publisher, HUB, now);
         bencher.iter(|| verify().expect("a good token"));
     });
+    for (algorithm, private, public) in key_pairs() {
+        let (authority, presented) = asymmetric(algorithm, &private, &public, now);
+        criterion.bench_function(&format!("verify {algorithm}, not cached"), |bencher| {
+            let verify = || authority.verify(black_box(&presented), Role::Publisher, HUB, now);
+            bencher.iter(|| verify().expect("a good token"));
+        });
+    }
     for others in [0, 5_000] {
         let mut cache = VerdictCache::new(VerdictLimits::default(), RandomState::new());
         for number in 0..others {
@@ -41,6 +55,29 @@ fn tokens(criterion: &mut Criterion) {
             bencher.iter(|| verify().expect("a good token"));
         });
     }
+}
+
+/// A new pair for each algorithm, in PEM: the private key and the public one.
+fn key_pairs() -> [(Algorithm, String, String); 3] {
+    const GENERATED: &str = "the library makes good keys";
+    let pem = |label: &str, der: &[u8]| {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    };
+    let pair = |algorithm, private: &[u8], public: &dyn AsDer<PublicKeyX509Der<'static>>| {
+        let public = public.as_der().expect(GENERATED);
+        (algorithm, pem("PRIVATE KEY", private), pem("PUBLIC KEY", public.as_ref()))
+    };
+    let rsa = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).expect(GENERATED);
+    let rsa_private: Pkcs8V1Der<'_> = rsa.as_der().expect(GENERATED);
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect(GENERATED);
+    let ed25519 = Ed25519KeyPair::generate().expect(GENERATED);
+    let p256_private = p256.to_pkcs8v1().expect(GENERATED);
+    let ed25519_private = ed25519.to_pkcs8().expect(GENERATED);
+    [
+        pair(Algorithm::Rs256, rsa_private.as_ref(), rsa.public_key()),
+        pair(Algorithm::Es256, p256_private.as_ref(), p256.public_key()),
+        pair(Algorithm::EdDsa, ed25519_private.as_ref(), ed25519.public_key()),
+    ]
 }
 
 fn publications(criterion: &mut Criterion) {

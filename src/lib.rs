@@ -8,6 +8,8 @@ pub mod client;
 pub mod config;
 pub mod http;
 pub mod hub;
+pub mod keyring;
 pub mod log;
 pub mod protocol;
+pub mod trust;
 pub mod worker;

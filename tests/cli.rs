@@ -277,7 +277,7 @@ fn mistyped_commands_are_explained() {
     for (args, expected) in [
         (&["token"][..], "no key"),
         (&["token", "--key", "x", "--ttl", "1x"], "--ttl"),
-        (&["token", "--key", "x", "--alg", "RS256"], "--alg"),
+        (&["token", "--key", "x", "--alg", "RS256"], "PEM"),
         (&["token", "--key", "x", "--alg", "none"], "--alg"),
         (&["token", "--key", "@/nonexistent"], "/nonexistent"),
         (&["token", "--key", "x", "--payload", "{"], "--payload"),

@@ -188,6 +188,26 @@ fn no_token_passes_that_nobody_signed() {
     run("token", 0.15, &seeds, harness::token);
 }
 
+#[test]
+fn sets_of_keys_hold_what_may_be_published() {
+    let of = |keys: &[&str]| format!(r#"{{"keys":[{}]}}"#, keys.join(","));
+    let rsa = r#"{"kty":"RSA","kid":"1","use":"sig","e":"AQAB","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4f\
+        Akd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_\
+        YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7W\
+        TBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9ia\
+        GNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"}"#;
+    let rsa: String = rsa.split_whitespace().map(|line| line.trim_end_matches('\\')).collect();
+    let es256 = r#"{"kty":"EC","crv":"P-256","alg":"ES256","key_ops":["verify"],
+        "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+    let eddsa = r#"{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","d":"AAAA",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let oct = r#"{"kty":"oct","k":"AAAA","alg":"HS256"}"#;
+    let seeds = [of(&[es256]), of(&[&rsa, oct]), of(&[es256, eddsa, &rsa]), of(&[eddsa, eddsa])];
+    assert!(seeds.iter().all(|seed| harness::jwks(seed.as_bytes())));
+    run("jwks", 0.1, &seeds.map(String::into_bytes), harness::jwks);
+}
+
 /// Every single character of a token counts: no two spellings of one token pass.
 #[test]
 fn no_character_of_a_token_may_change() {

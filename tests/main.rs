@@ -17,6 +17,7 @@ mod discovery;
 mod drivers;
 mod fuzz;
 mod http;
+mod keys;
 mod load;
 mod model;
 mod patterns;

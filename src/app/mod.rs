@@ -3,6 +3,7 @@
 //! The order matters: descriptors that other threads know by number are made first, the log runs
 //! before workers can hand it anything, and addresses are printed once everybody listens.
 
+mod keys;
 mod limits;
 mod logging;
 mod settings;
@@ -73,7 +74,8 @@ fn run(config: &Config, banner: Option<&str>) -> Result<(), ServeError> {
     limits::refuse_huge_pages();
     let workers = settings::workers(config);
     let bells = Bells::new(workers)?;
-    let hub = settings::hub(config, workers, open_files)?;
+    let keyring = keys::start(config)?;
+    let hub = settings::hub(config, workers, open_files, keyring)?;
     limits::advise(open_files, &hub.worker);
 
     let stop = Arc::new(AtomicBool::new(false));

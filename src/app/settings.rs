@@ -4,15 +4,10 @@ use std::{hash::RandomState, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use super::ServeError;
 use crate::{
-    auth::{
-        Role,
-        authority::{self, Authority, Issuer},
-        details::TokenLimits,
-        key::Key,
-    },
-    config::{Config, FileTables, IssuerKey, Origins, Transport},
+    config::{Config, FileTables, Origins, Transport},
     http::{cors, reader, route::HUB_PATH},
     hub,
+    keyring::Keyring,
     log::{
         history::UnknownId,
         memory::{Memory, Retention},
@@ -81,6 +76,7 @@ pub(super) fn hub(
     config: &Config,
     workers: usize,
     open_files: u64,
+    keyring: Arc<Keyring>,
 ) -> Result<HubSettings, ServeError> {
     let Config { requests, streams, log, .. } = config;
     let own_file_tables = match config.workers.file_tables {
@@ -100,7 +96,7 @@ pub(super) fn hub(
         own_file_tables,
         driver: config.workers.driver,
         backlog: i32::try_from(config.listen.backlog).unwrap_or(i32::MAX),
-        endpoint: Arc::new(endpoint(config)?),
+        endpoint: Arc::new(endpoint(config, keyring)?),
         hub_limits: hub::Limits {
             heartbeat: streams.heartbeat,
             dispatch_timeout: streams.dispatch_timeout.unwrap_or(Duration::MAX),
@@ -144,7 +140,7 @@ fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: 
     (open_files.saturating_sub(OTHER_FILES + others) / share).max(2)
 }
 
-fn endpoint(config: &Config) -> Result<EndpointSettings, ServeError> {
+fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, ServeError> {
     let Config { access, limits, .. } = config;
     let exposed = cors::EXPOSED_HEADERS;
     let cors = match &access.cors_origins {
@@ -152,9 +148,9 @@ fn endpoint(config: &Config) -> Result<EndpointSettings, ServeError> {
         Origins::Listed(origins) => cors::Cors::new(origins, exposed),
     };
     Ok(EndpointSettings {
-        authority: authority(config)?,
+        keyring,
         identity: identity(config),
-        authorization_servers: Vec::new(),
+        authorization_servers: access.authorization_servers.clone(),
         cookie_name: access.cookie_name.clone(),
         publish_origins: match &access.publish_origins {
             Origins::Any => PublishOrigins::Any,
@@ -173,35 +169,6 @@ fn endpoint(config: &Config) -> Result<EndpointSettings, ServeError> {
         anonymous: access.anonymous,
         topic_hasher: RandomState::new(),
     })
-}
-
-/// Issuers with their keys, in the order of the configuration.
-fn authority(config: &Config) -> Result<Authority, ServeError> {
-    let mut issuers: Vec<Issuer> = Vec::new();
-    for IssuerKey { issuer, role, secret, algorithm, .. } in &config.access.keys {
-        let key = Key::from_secret(secret.expose(), *algorithm).map_err(settings_error)?;
-        let id = issuer.as_deref().map(Box::from);
-        let known = issuers.iter().position(|known| known.id == id);
-        let index = known.unwrap_or_else(|| {
-            issuers.push(Issuer { id, publisher: Vec::new(), subscriber: Vec::new() });
-            issuers.len() - 1
-        });
-        match role {
-            Role::Publisher => issuers[index].publisher.push(key),
-            Role::Subscriber => issuers[index].subscriber.push(key),
-        }
-    }
-    let settings = authority::Settings {
-        generation: 0,
-        leeway: config.access.leeway,
-        hub_url: hub_url(config)?,
-        // What may be subscribed to may be granted.
-        limits: TokenLimits {
-            matcher_len_max: config.limits.pattern_bytes_max,
-            ..TokenLimits::default()
-        },
-    };
-    Authority::new(issuers, settings).map_err(settings_error)
 }
 
 /// By what names the hub is known. A hub that listens for any host and has no public URLs answers
@@ -233,7 +200,7 @@ fn names(config: &Config) -> Vec<Name> {
 }
 
 /// The one base of relative topics and patterns.
-fn hub_url(config: &Config) -> Result<HubUrl, ServeError> {
+pub(super) fn hub_url(config: &Config) -> Result<HubUrl, ServeError> {
     let Config { identity, listen, .. } = config;
     let is_http = |url: &&String| url.starts_with("http://") || url.starts_with("https://");
     let identifier = identity.resource_identifier.as_ref().filter(is_http);
@@ -244,7 +211,7 @@ fn hub_url(config: &Config) -> Result<HubUrl, ServeError> {
     )
 }
 
-fn settings_error(error: impl std::fmt::Display) -> ServeError {
+pub(super) fn settings_error(error: impl std::fmt::Display) -> ServeError {
     ServeError::Settings(error.to_string())
 }
 

@@ -8,7 +8,7 @@ use super::{
     claims::Claims,
     details::Grants,
     error::TokenError,
-    jws::Compact,
+    jws::{Compact, Header},
     key::{Algorithm, Key},
     time::UnixTime,
 };
@@ -16,14 +16,55 @@ use super::{
 pub use super::details::TokenLimits;
 use crate::protocol::hub_url::HubUrl;
 
+/// Signatures that are checked for one token: nobody can keep a worker busy with tokens that could
+/// be of many keys.
+const CHECKS_MAX: usize = 8;
+
 /// An issuer of tokens and its keys for each role.
 #[derive(Debug, Clone, Default)]
 pub struct Issuer {
     /// What `iss` must be, byte by byte. `None`: keys that are bound to no issuer.
     pub id: Option<Box<str>>,
+    pub publisher: RoleKeys,
+    pub subscriber: RoleKeys,
+}
+
+/// The keys of an issuer for one role.
+#[derive(Debug, Clone, Default)]
+pub struct RoleKeys {
     /// Several while keys are being rotated.
-    pub publisher: Vec<Key>,
-    pub subscriber: Vec<Key>,
+    pub configured: Vec<Key>,
+    /// Sets that the issuer publishes.
+    pub sets: Vec<(SetId, SetKeys)>,
+}
+
+/// Names a set of keys; whoever fetches it gives it its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetId(pub usize);
+
+/// The keys of a set, or why there are none.
+pub type SetKeys = Result<Arc<[Key]>, Arc<str>>;
+
+impl From<Vec<Key>> for RoleKeys {
+    fn from(configured: Vec<Key>) -> Self {
+        RoleKeys { configured, sets: Vec::new() }
+    }
+}
+
+impl RoleKeys {
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        let fetched = self.sets.iter().filter_map(|(_, keys)| keys.as_ref().ok());
+        self.configured.iter().chain(fetched.flat_map(|keys| keys.iter()))
+    }
+
+    fn set_ids(&self) -> Vec<SetId> {
+        self.sets.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Why a set has no keys, if that is so.
+    fn missing(&self) -> Option<String> {
+        self.sets.iter().find_map(|(_, keys)| keys.as_ref().err()).map(ToString::to_string)
+    }
 }
 
 /// What else the check of tokens depends on.
@@ -77,6 +118,22 @@ impl Authority {
         Ok(Authority { issuers: issuers.into(), settings })
     }
 
+    /// The same with other keys of a set, and with another generation if keys have changed.
+    pub fn with_set(&self, set: SetId, keys: &SetKeys) -> Authority {
+        let mut authority = self.clone();
+        let mut has_changed = false;
+        for issuer in &mut authority.issuers {
+            for role in [&mut issuer.publisher, &mut issuer.subscriber] {
+                for (_, old) in role.sets.iter_mut().filter(|(id, _)| *id == set) {
+                    has_changed |= old.as_ref().ok() != keys.as_ref().ok();
+                    *old = keys.clone();
+                }
+            }
+        }
+        authority.settings.generation += u64::from(has_changed);
+        authority
+    }
+
     pub fn generation(&self) -> u64 {
         self.settings.generation
     }
@@ -92,10 +149,10 @@ impl Authority {
     ) -> Result<Access, TokenError> {
         let Settings { leeway, limits, hub_url, .. } = &self.settings;
         let compact = Compact::split(token, limits.token_len_max)?;
-        let alg = compact.check_header()?;
+        let header = compact.check_header()?;
         let mut claims = Claims::new(compact.claims()?)?;
         let issuer = self.issuer(&claims, role)?;
-        issuer.check_signature(&compact, alg, role)?;
+        issuer.check_signature(&compact, header, role)?;
 
         let (exp, nbf) = (claims.date("exp")?, claims.date("nbf")?);
         let has_audience = claims.check_audience(audience)?;
@@ -132,36 +189,60 @@ impl Authority {
 }
 
 impl Issuer {
-    fn keys(&self, role: Role) -> &[Key] {
+    fn keys(&self, role: Role) -> &RoleKeys {
         match role {
             Role::Publisher => &self.publisher,
             Role::Subscriber => &self.subscriber,
         }
     }
 
-    /// Tries the role's keys that were configured for `alg`. The keys are the list of accepted
-    /// algorithms, so that no token chooses how its key is used.
+    /// Tries the role's keys that are bound to `alg`. The keys are the list of accepted
+    /// algorithms, so that no token chooses how its key is used. `kid` decides only which keys are
+    /// tried first: it "is a hint", and those who rotate keys do not all name them.
     fn check_signature(
         &self,
         compact: &Compact<'_>,
-        alg: String,
+        header: Header,
         role: Role,
     ) -> Result<(), TokenError> {
-        let issuer = || self.id.as_deref().map(str::to_owned);
+        let Header { alg, kid } = header;
         let keys = self.keys(role);
-        if keys.is_empty() {
-            return Err(TokenError::NoKey { role, issuer: issuer() });
+        let algorithm = Algorithm::from_name(&alg);
+        let is_named = |key: &&Key| kid.is_some() && key.kid() == kid.as_deref();
+        let is_candidate = |key: &&Key| algorithm.is_some_and(|algorithm| key.allows(algorithm));
+        let named = keys.keys().filter(is_named);
+        let others = keys.keys().filter(|key| !is_named(key));
+        let candidates: Vec<&Key> = named.chain(others).filter(is_candidate).collect();
+        let fits = |key: &&Key| {
+            algorithm.is_some_and(|alg| key.fits(alg, compact.message, compact.signature))
+        };
+        if candidates.iter().take(CHECKS_MAX).any(fits) {
+            return Ok(());
         }
-        let is_candidate = |key: &&Key| Algorithm::from_name(&alg) == Some(key.algorithm());
-        let mut candidates = keys.iter().filter(is_candidate).peekable();
-        if candidates.peek().is_none() {
-            let mut allowed: Vec<Algorithm> = keys.iter().map(Key::algorithm).collect();
-            allowed.dedup();
-            return Err(TokenError::Algorithm { alg: alg.clone(), role, allowed });
+        let issuer = self.id.as_deref().map(str::to_owned);
+        if let Some(reason) = keys.missing() {
+            return Err(TokenError::KeysMissing { role, issuer, reason, sets: keys.set_ids() });
         }
-        match candidates.any(|key| key.fits(compact.message, compact.signature)) {
-            true => Ok(()),
-            false => Err(TokenError::Signature { role, issuer: issuer() }),
+        if keys.keys().next().is_none() {
+            return Err(TokenError::NoKey { role, issuer });
+        }
+        if let Some(kid) = kid
+            && !keys.sets.is_empty()
+            && !keys.keys().any(|key| key.kid() == Some(&kid))
+        {
+            return Err(TokenError::UnknownKid { kid, alg, role, issuer, sets: keys.set_ids() });
+        }
+        match candidates.len() {
+            0 => {
+                let mut allowed: Vec<Algorithm> = keys.keys().flat_map(Key::algorithms).collect();
+                allowed.sort_unstable();
+                allowed.dedup();
+                Err(TokenError::Algorithm { alg, role, allowed })
+            }
+            of if of > CHECKS_MAX => {
+                Err(TokenError::TooManyKeys { role, issuer, tried: CHECKS_MAX, of })
+            }
+            _ => Err(TokenError::Signature { role, issuer }),
         }
     }
 }

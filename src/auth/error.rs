@@ -5,8 +5,13 @@
 use std::time::Duration;
 
 use super::{
-    Role, challenge::Challenge, details::DetailsError, json::JsonError, json::WrongCase,
-    key::Algorithm,
+    Role,
+    authority::SetId,
+    challenge::Challenge,
+    details::DetailsError,
+    json::JsonError,
+    json::WrongCase,
+    key::{Algorithm, names},
 };
 use crate::protocol::text::excerpt;
 
@@ -43,12 +48,28 @@ pub enum TokenError {
     Typ { typ: String },
     #[error("the header demands extensions (crit) that this hub does not know")]
     Critical,
-    #[error("alg is {}, the {role} keys are configured for {}", excerpt(alg), names(allowed))]
+    #[error(
+        "alg is {}, the {role} keys are configured for {}",
+        excerpt(alg), names(allowed.iter().copied())
+    )]
     Algorithm { alg: String, role: Role, allowed: Vec<Algorithm> },
     #[error("no {role} key is configured{}", of_issuer(issuer))]
     NoKey { role: Role, issuer: Option<String> },
     #[error("the signature fits no configured {role} key{}", of_issuer(issuer))]
     Signature { role: Role, issuer: Option<String> },
+    #[error(
+        "the signature fits none of the {tried} {role} keys{} that were tried, of {of} that it may \
+         be of: the issuer has to name its key (kid)",
+        of_issuer(issuer)
+    )]
+    TooManyKeys { role: Role, issuer: Option<String>, tried: usize, of: usize },
+    #[error(
+        "no {role} key{} has the kid {}, and {alg} signatures of no other key fit",
+        of_issuer(issuer), excerpt(kid), alg = excerpt(alg)
+    )]
+    UnknownKid { kid: String, alg: String, role: Role, issuer: Option<String>, sets: Vec<SetId> },
+    #[error("{role} keys{} are missing: {reason}", of_issuer(issuer))]
+    KeysMissing { role: Role, issuer: Option<String>, reason: String, sets: Vec<SetId> },
 
     #[error("the claim `{name}` is missing")]
     ClaimMissing { name: &'static str },
@@ -74,6 +95,14 @@ pub enum Part {
 }
 
 impl TokenError {
+    /// The sets of keys that, fetched anew, might hold the token's key.
+    pub fn outdated_sets(&self) -> &[SetId] {
+        match self {
+            TokenError::UnknownKid { sets, .. } | TokenError::KeysMissing { sets, .. } => sets,
+            _ => &[],
+        }
+    }
+
     /// What the client is told: a token that is none is a malformed request; every other failure
     /// is `invalid_token`, whatever it was.
     pub fn challenge(&self) -> Challenge {
@@ -94,10 +123,6 @@ impl std::fmt::Display for Part {
             Part::Claims => "token's claims",
         })
     }
-}
-
-fn names(algorithms: &[Algorithm]) -> String {
-    algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
 }
 
 fn of_issuer(issuer: &Option<String>) -> String {

@@ -19,6 +19,14 @@ pub(super) struct Compact<'t> {
     pub(super) signature: &'t str,
 }
 
+/// What the header of an access token says about its key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) alg: String,
+    /// A hint and nothing more; one that is no text is none.
+    pub(super) kid: Option<String>,
+}
+
 impl<'t> Compact<'t> {
     pub(super) fn split(token: &'t str, len_max: usize) -> Result<Compact<'t>, TokenError> {
         if token.is_empty() {
@@ -39,10 +47,9 @@ impl<'t> Compact<'t> {
         }
     }
 
-    /// Checks the header and returns `alg`, which is for the key to judge. `kid` would be a hint
-    /// and nothing more; `jwk`, `jku`, `x5u` and `x5c` are never looked at: "hubs MUST NOT use key
-    /// material supplied by the token itself".
-    pub(super) fn check_header(&self) -> Result<String, TokenError> {
+    /// Checks the header and returns what is for the keys to judge. `jwk`, `jku`, `x5u` and `x5c`
+    /// are never looked at: "hubs MUST NOT use key material supplied by the token itself".
+    pub(super) fn check_header(&self) -> Result<Header, TokenError> {
         let mut header = object(self.header, Part::Header)?;
         json::check_case(&header, &["alg", "typ", "crit"])
             .map_err(|source| TokenError::WrongCase { part: Part::Header, source })?;
@@ -56,10 +63,14 @@ impl<'t> Compact<'t> {
             _ => Err(TokenError::HeaderMember { name }),
         };
         let (alg, typ) = (text("alg")?, text("typ")?);
-        match is_access_token_type(&typ) {
-            true => Ok(alg),
-            false => Err(TokenError::Typ { typ }),
+        if !is_access_token_type(&typ) {
+            return Err(TokenError::Typ { typ });
         }
+        let kid = header.remove("kid").and_then(|kid| match kid {
+            Value::String(kid) => Some(kid),
+            _ => None,
+        });
+        Ok(Header { alg, kid })
     }
 
     /// The members of the claims, which nobody vouches for before the signature is checked.
@@ -85,7 +96,7 @@ mod tests {
 
     fn alg_of(header: &str) -> Result<String, TokenError> {
         let token = format!("{}.e30.c2ln", URL_SAFE_NO_PAD.encode(header));
-        Compact::split(&token, 1000)?.check_header()
+        Ok(Compact::split(&token, 1000)?.check_header()?.alg)
     }
 
     #[test]

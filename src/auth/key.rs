@@ -1,99 +1,190 @@
-//! Signature keys, each bound to the one algorithm that it was configured for (draft-08
-//! #token-validation: "verify that `alg` is compatible with the key").
+//! Keys that signatures are checked with, each bound to the algorithms that it was configured for
+//! (draft-08 #token-validation: "verify that `alg` is compatible with the key used for
+//! verification"). A token never chooses how its key is used.
+
+mod algorithm;
+mod pem;
+mod public;
+mod signing;
 
 use std::fmt;
 
-use jsonwebtoken::{DecodingKey, EncodingKey, crypto};
+use aws_lc_rs::{hmac, signature::ParsedPublicKey};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// A signature algorithm that a key can be configured for. `none` is none of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Algorithm {
-    /// What a raw secret means without further words.
-    #[default]
-    Hs256,
-    Hs384,
-    Hs512,
-}
+use self::algorithm::Check;
+pub(crate) use self::algorithm::names;
+pub(super) use self::public::PublicKey;
+pub use self::{
+    algorithm::{Algorithm, KeyType},
+    pem::PemError,
+    signing::SigningKey,
+};
 
-impl Algorithm {
-    pub const ALL: [Algorithm; 3] = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512];
-
-    /// The name of RFC 7518 §3.1.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::Hs256 => "HS256",
-            Algorithm::Hs384 => "HS384",
-            Algorithm::Hs512 => "HS512",
-        }
-    }
-
-    /// Names are case-sensitive (RFC 7515 §4.1.1).
-    pub fn from_name(name: &str) -> Option<Algorithm> {
-        Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
-
-    fn of_library(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
-            Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A key that signatures are checked with. Public keys will be more variants.
-#[derive(Clone)]
-pub enum Key {
-    /// A secret shared with the issuer.
-    Secret { secret: DecodingKey, algorithm: Algorithm },
-}
-
-/// Why a configured text is no key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why a text is no key, or not one for its algorithm. Never shows the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("the key is empty: anybody could sign with it")]
     Empty,
     #[error(
-        "the key looks like PEM, but {0} takes a raw secret: a public key used as a secret would \
-         let anybody sign"
+        "the key is PEM, but {algorithm} takes a raw secret, and a public key used as a secret \
+         would let anybody sign: name the key's own algorithm{}", of_type(*key_type)
     )]
-    Pem(Algorithm),
+    PemAsSecret { algorithm: Algorithm, key_type: Option<KeyType> },
+    #[error(
+        "{0} takes a key in PEM (-----BEGIN …), a public one where tokens are checked and a \
+         private one where they are made, and this is none; a shared secret goes with HS256, \
+         HS384 or HS512"
+    )]
+    SecretAsPem(Algorithm),
+    #[error("the key looks like PEM, but {0}")]
+    Pem(#[from] PemError),
+    #[error(
+        "this is a private key, which belongs to the issuer alone: give its public key \
+         (openssl pkey -in KEY -pubout)"
+    )]
+    Private,
+    #[error("this is a public key: what signs is the private key")]
+    Public,
+    #[error("this private key is encrypted: decrypt it first (openssl pkey -in KEY)")]
+    Encrypted,
+    #[error("PEM of the kind `{}` is no key", crate::protocol::text::excerpt(.0))]
+    Label(Box<str>),
+    #[error("there are {0} keys in one text: give each by itself")]
+    Several(usize),
+    #[error("the certificate cannot be read: give its public key (openssl x509 -pubkey -noout)")]
+    Certificate,
+    #[error("the key cannot be read: it is damaged, or of a type that is not known")]
+    Unreadable,
+    #[error("the RSA key has {bits} bits; 2048 to 8192 are accepted, fewer can be broken")]
+    RsaSize { bits: u32 },
+    #[error("{algorithm} does not fit {key_type}, which can be used with {}",
+        names(key_type.algorithms()))]
+    Mismatch { algorithm: Algorithm, key_type: KeyType },
+}
+
+fn of_type(key_type: Option<KeyType>) -> String {
+    let Some(key_type) = key_type else { return String::new() };
+    format!(", which for {key_type} is {}", names(key_type.algorithms()))
+}
+
+/// A key with the algorithms that it is bound to.
+#[derive(Clone)]
+pub struct Key {
+    /// What tokens may call it by; a hint.
+    kid: Option<Box<str>>,
+    /// One for each algorithm, all of one type of key; at least one.
+    uses: Box<[Use]>,
+}
+
+#[derive(Clone)]
+struct Use {
+    algorithm: Algorithm,
+    verifier: Verifier,
+}
+
+#[derive(Clone)]
+enum Verifier {
+    /// The secret too, to tell whether two keys are the same.
+    Secret(Box<hmac::Key>, Box<[u8]>),
+    Public(ParsedPublicKey),
 }
 
 impl Key {
+    /// What a setting holds: a raw secret, its bytes as they are, or a public key in PEM
+    /// (SubjectPublicKeyInfo, PKCS#1, or an X.509 certificate, of which only the key counts).
+    pub fn from_text(text: &[u8], algorithm: Algorithm) -> Result<Key, KeyError> {
+        match (algorithm.key_type(), pem::looks_like_pem(text)) {
+            (KeyType::Secret, _) => Key::from_secret(text, algorithm),
+            (_, true) => Key::from_public(read_public(text)?, &[algorithm], None),
+            (_, false) if text.is_empty() => Err(KeyError::Empty),
+            (_, false) => Err(KeyError::SecretAsPem(algorithm)),
+        }
+    }
+
     /// A raw secret, its bytes as they are.
     pub fn from_secret(secret: &[u8], algorithm: Algorithm) -> Result<Key, KeyError> {
         check_secret(secret, algorithm)?;
-        Ok(Key::Secret { secret: DecodingKey::from_secret(secret), algorithm })
+        let Check::Secret(check) = algorithm.check() else {
+            return Err(KeyError::SecretAsPem(algorithm));
+        };
+        let verifier = Verifier::Secret(Box::new(hmac::Key::new(check, secret)), secret.into());
+        Ok(Key { kid: None, uses: Box::new([Use { algorithm, verifier }]) })
     }
 
-    pub fn algorithm(&self) -> Algorithm {
-        match self {
-            Key::Secret { algorithm, .. } => *algorithm,
-        }
-    }
-
-    /// Whether `signature`, in base64url, is this key's of `message`. In constant time.
-    pub(super) fn fits(&self, message: &str, signature: &str) -> bool {
-        match self {
-            Key::Secret { secret, algorithm } => {
-                let algorithm = algorithm.of_library();
-                crypto::verify(signature, message.as_bytes(), secret, algorithm).unwrap_or(false)
+    /// A public key, bound to some algorithms of its type; at least one.
+    pub(super) fn from_public(
+        key: PublicKey,
+        algorithms: &[Algorithm],
+        kid: Option<Box<str>>,
+    ) -> Result<Key, KeyError> {
+        let PublicKey { key_type, bytes } = key;
+        let bind = |&algorithm: &Algorithm| match algorithm.check() {
+            Check::Public(check) if algorithm.key_type() == key_type => {
+                let key = ParsedPublicKey::new(check, &bytes).map_err(|_| KeyError::Unreadable)?;
+                Ok(Use { algorithm, verifier: Verifier::Public(key) })
             }
+            _ => Err(KeyError::Mismatch { algorithm, key_type }),
+        };
+        let uses = algorithms.iter().map(bind).collect::<Result<_, _>>()?;
+        Ok(Key { kid, uses })
+    }
+
+    #[cfg(test)]
+    pub(super) fn named(self, kid: Option<&str>) -> Key {
+        Key { kid: kid.map(Box::from), ..self }
+    }
+
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The algorithms that it is bound to.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.uses.iter().map(|one| one.algorithm)
+    }
+
+    pub(super) fn allows(&self, algorithm: Algorithm) -> bool {
+        self.algorithms().any(|own| own == algorithm)
+    }
+
+    /// Whether `signature`, in base64url, is this key's of `message` by an algorithm that the key
+    /// is bound to. In constant time where the key is a secret.
+    pub(super) fn fits(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
+        let Some(one) = self.uses.iter().find(|one| one.algorithm == algorithm) else {
+            return false;
+        };
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+        let message = message.as_bytes();
+        match &one.verifier {
+            Verifier::Secret(key, _) => hmac::verify(key, message, &signature).is_ok(),
+            Verifier::Public(key) => key.verify_sig(message, &signature).is_ok(),
         }
+    }
+}
+
+/// The same key, called the same, for the same algorithms.
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.kid == other.kid && self.uses == other.uses
+    }
+}
+
+impl PartialEq for Use {
+    fn eq(&self, other: &Use) -> bool {
+        let is_same = match (&self.verifier, &other.verifier) {
+            (Verifier::Secret(_, own), Verifier::Secret(_, others)) => own == others,
+            (Verifier::Public(own), Verifier::Public(other)) => own.as_ref() == other.as_ref(),
+            _ => false,
+        };
+        is_same && self.algorithm == other.algorithm
     }
 }
 
 /// Says nothing of the key itself.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.algorithm())
+        write!(f, "Key({})", names(self.algorithms()))
     }
 }
 
@@ -101,99 +192,32 @@ fn check_secret(secret: &[u8], algorithm: Algorithm) -> Result<(), KeyError> {
     if secret.is_empty() {
         return Err(KeyError::Empty);
     }
-    if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
-        return Err(KeyError::Pem(algorithm));
+    if pem::looks_like_pem(secret) {
+        let key_type = read_public(secret).ok().map(|key| key.key_type);
+        return Err(KeyError::PemAsSecret { algorithm, key_type });
     }
     Ok(())
 }
 
-/// A key that tokens are signed with.
-pub struct SigningKey {
-    key: EncodingKey,
-    algorithm: Algorithm,
+/// The one public key of a PEM text.
+fn read_public(text: &[u8]) -> Result<PublicKey, KeyError> {
+    PublicKey::from_pem(&one_block(text, |_| true)?)
 }
 
-impl SigningKey {
-    /// A raw secret, its bytes as they are.
-    pub fn from_secret(secret: &[u8], algorithm: Algorithm) -> Result<SigningKey, KeyError> {
-        check_secret(secret, algorithm)?;
-        Ok(SigningKey { key: EncodingKey::from_secret(secret), algorithm })
-    }
-
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    /// The signature of `message` in base64url.
-    pub(super) fn sign(&self, message: &str) -> String {
-        crypto::sign(message.as_bytes(), &self.key, self.algorithm.of_library())
-            .expect("a secret signs with every algorithm of its family")
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({})", self.algorithm)
+/// The one block of a PEM text, among those that are wanted.
+fn one_block<'t>(
+    text: &'t [u8],
+    is_wanted: fn(&pem::Pem<'_>) -> bool,
+) -> Result<pem::Pem<'t>, KeyError> {
+    let text = std::str::from_utf8(text).map_err(|_| PemError::NotBase64)?;
+    let mut blocks = pem::blocks(text)?;
+    blocks.retain(is_wanted);
+    match blocks.len() {
+        1 => Ok(blocks.remove(0)),
+        0 => Err(KeyError::Unreadable),
+        several => Err(KeyError::Several(several)),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_fits_its_own_signatures_only() {
-        for algorithm in Algorithm::ALL {
-            let sign = |secret| SigningKey::from_secret(secret, algorithm).unwrap().sign("message");
-            let key = Key::from_secret(b"secret", algorithm).unwrap();
-            let signature = sign(b"secret");
-            assert!(key.fits("message", &signature));
-            assert!(!key.fits("messagf", &signature));
-            assert!(!key.fits("message", &sign(b"secreu")));
-            assert!(!key.fits("message", &signature[1..]));
-            assert!(!key.fits("message", &format!("{signature}=")));
-            assert!(!key.fits("message", ""));
-            for other in Algorithm::ALL {
-                let key = Key::from_secret(b"secret", other).unwrap();
-                assert_eq!(key.fits("message", &signature), other == algorithm);
-            }
-        }
-    }
-
-    /// RFC 7515 appendix A.1.
-    #[test]
-    fn the_example_of_the_standard_fits() {
-        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-        let secret = URL_SAFE_NO_PAD
-            .decode(
-                "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_\
-                 T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
-            )
-            .unwrap();
-        let message = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
-            eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQog\
-            Imh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-        let key = Key::from_secret(&secret, Algorithm::Hs256).unwrap();
-        assert!(key.fits(message, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
-    }
-
-    #[test]
-    fn names_and_secrets_are_checked() {
-        assert_eq!(Algorithm::from_name("HS384"), Some(Algorithm::Hs384));
-        for name in ["none", "None", "hs256", "HS256 ", "RS256", ""] {
-            assert_eq!(Algorithm::from_name(name), None, "{name}");
-        }
-        let refusal = |secret| Key::from_secret(secret, Algorithm::Hs512).err();
-        assert_eq!(refusal(b""), Some(KeyError::Empty));
-        let pem = b"\n-----BEGIN PUBLIC KEY-----\n";
-        assert_eq!(refusal(pem), Some(KeyError::Pem(Algorithm::Hs512)));
-        assert_eq!(refusal(b" "), None);
-    }
-
-    #[test]
-    fn debug_output_shows_no_key() {
-        let key = Key::from_secret(b"secret", Algorithm::Hs256).unwrap();
-        let signing = SigningKey::from_secret(b"secret", Algorithm::Hs256).unwrap();
-        assert_eq!(format!("{key:?} {signing:?}"), "Key(HS256) SigningKey(HS256)");
-    }
-}
+mod tests;

@@ -1,12 +1,12 @@
 //! Who may do what: access tokens, the issuers and keys that they are checked with, and the
 //! challenges that answer their absence or failure (draft-08 #authorization).
 //!
-//! Pure: time, keys and randomness are arguments. Signatures are checked by `jsonwebtoken`; what
-//! is checked beside them, and when, is decided here.
+//! Pure: time and keys are arguments. Signatures are checked by `aws-lc-rs`; what is checked beside
+//! them, and when, is decided here.
 //!
 //! [`Authority::verify`](authority::Authority::verify) is the way through: the form of the token
-//! (`jws`), the issuer and its keys (`authority`, `key`), dates and audience (`claims`), grants
-//! (`details`). [`VerdictCache`](verdicts::VerdictCache) remembers what passed.
+//! (`jws`), the issuer and its keys (`authority`, `key`, `jwks`), dates and audience (`claims`),
+//! grants (`details`). [`VerdictCache`](verdicts::VerdictCache) remembers what passed.
 
 pub mod access;
 pub mod authority;
@@ -16,6 +16,7 @@ mod claims;
 pub mod details;
 pub mod error;
 mod json;
+pub mod jwks;
 mod jws;
 pub mod key;
 pub mod metadata;

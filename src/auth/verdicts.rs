@@ -217,7 +217,7 @@ mod tests {
     const LARGE: VerdictLimits = VerdictLimits { entries_max: 1000, bytes_max: 1 << 20 };
 
     fn authority(publisher: &[u8], subscriber: &[u8], generation: u64) -> Authority {
-        let keys = |secret| vec![Key::from_secret(secret, Algorithm::Hs256).unwrap()];
+        let keys = |secret| vec![Key::from_secret(secret, Algorithm::Hs256).unwrap()].into();
         let issuer = Issuer { id: None, publisher: keys(publisher), subscriber: keys(subscriber) };
         let settings = Settings { generation, ..Settings::default() };
         Authority::new(vec![issuer], settings).unwrap()

@@ -175,7 +175,7 @@ fn tokens_are_made() {
     for (arguments, expected) in [
         (&["token"][..], "petasos: no key: "),
         (&["token", "--key", ""], "petasos: the key is empty"),
-        (&["token", "--key", "k", "--alg", "RS256"], "petasos: --alg: RS256 is not supported yet"),
+        (&["token", "--key", "k", "--alg", "RS256"], "petasos: RS256 takes a key in PEM"),
         (&["token", "--key", "k", "--ttl", "x"], "petasos: --ttl: `x` is not a duration"),
         (&["token", "--key", "k", "--payload", "{}"], "petasos: --payload belongs to --subscribe"),
         (&["token", "--key", "k", "--payload", "[]"], "petasos: --payload: a JSON object"),

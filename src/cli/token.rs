@@ -16,7 +16,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   petasos token --key @key --publish https://example.com/books/1
-  petasos token --key @key --iss https://example.com \\
+  petasos token --key @private.pem --alg ES256 --kid 2026-11 --iss https://example.com \\
     --aud https://hub.example.com/.well-known/mercure \\
     --subscribe '*' --payload '{\"user\":\"alice\"}' --ttl 10m";
 
@@ -31,10 +31,15 @@ pub(super) fn command() -> Command {
         .arg(value(
             "key",
             "KEY",
-            "Secret that signs; @FILE reads it from a file, @- from \
-                                  standard input [env: PETASOS_KEY]",
+            "What signs: a secret, or a private key in PEM; @FILE reads it from a file, @- from \
+             standard input [env: PETASOS_KEY]",
         ))
-        .arg(value("alg", "ALG", "HS256, HS384 or HS512 [default: HS256]"))
+        .arg(value(
+            "alg",
+            "ALG",
+            "HS256, RS256, PS256, ES256, the like with 384 and 512, or EdDSA [default: HS256]",
+        ))
+        .arg(value("kid", "ID", "What the issuer's key set calls the key"))
         .arg(topics("publish", "Topics that may be published to; * is all of them"))
         .arg(topics("subscribe", "Topics whose private updates may be received; * is all of them"))
         .arg(value("payload", "JSON", "Object that is shown with the subscriptions"))
@@ -56,6 +61,8 @@ pub(super) struct Claims {
     pub(super) issuer: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) subject: Option<String>,
+    /// In the token's header.
+    pub(super) kid: Option<String>,
     pub(super) publish: Vec<String>,
     pub(super) subscribe: Vec<String>,
     pub(super) payload: Option<Value>,
@@ -98,6 +105,7 @@ fn read(matches: &ArgMatches) -> Result<Claims, Failure> {
         issuer: text("iss"),
         audience: text("aud"),
         subject: text("sub"),
+        kid: text("kid"),
         publish: list("publish"),
         subscribe: list("subscribe"),
         payload: text("payload").map(|text| payload(&text)).transpose()?,
@@ -134,9 +142,11 @@ pub(super) fn mint(claims: &Claims, key: &Secret, algorithm: Algorithm) -> Resul
     let mut random = [0; 16];
     getrandom::fill(&mut random)
         .map_err(|error| format!("the system gives no random numbers: {error}"))?;
-    let key =
-        SigningKey::from_secret(key.expose(), algorithm).map_err(|error| error.to_string())?;
-    let header = json!({ "alg": algorithm.name(), "typ": "at+jwt" });
+    let key = SigningKey::from_text(key.expose(), algorithm).map_err(|error| error.to_string())?;
+    let mut header = json!({ "alg": algorithm.name(), "typ": "at+jwt" });
+    if let Some(kid) = &claims.kid {
+        header["kid"] = kid.as_str().into();
+    }
     Ok(sign(&header, &body(claims, now.as_secs(), u128::from_be_bytes(random)), &key))
 }
 

@@ -1,12 +1,15 @@
 //! What only all settings together can tell: what is missing, what does not fit, what is risky.
 
 use super::{
-    keys::{self, IssuerKey},
+    keys::{self, IssuerKey, IssuerKeySet},
     load::{Mistake, Notice},
     setting::Source,
     tree::{Config, LogLevel},
 };
-use crate::auth::Role;
+use crate::{
+    auth::{Role, jwks},
+    keyring::Location,
+};
 
 pub(super) fn issuers_without_keys() -> Mistake {
     missing(
@@ -16,7 +19,9 @@ pub(super) fn issuers_without_keys() -> Mistake {
 }
 
 pub(super) fn mixed_issuers(config: &Config) -> Option<Mistake> {
-    let mut issuers = config.access.keys.iter().map(|key| key.issuer.is_some());
+    let of_keys = config.access.keys.iter().map(|key| &key.issuer);
+    let of_sets = config.access.key_sets.iter().map(|set| &set.issuer);
+    let mut issuers = of_keys.chain(of_sets).map(Option::is_some);
     let first = issuers.next()?;
     issuers.any(|other| other != first).then(|| {
         missing(
@@ -28,7 +33,10 @@ pub(super) fn mixed_issuers(config: &Config) -> Option<Mistake> {
 }
 
 pub(super) fn missing_keys(config: &Config) -> Vec<Mistake> {
-    let has = |role| config.access.keys.iter().any(|key| key.role == role);
+    let has = |role| {
+        config.access.keys.iter().any(|key| key.role == role)
+            || config.access.key_sets.iter().any(|set| set.role == role)
+    };
     let mut mistakes = Vec::new();
     if !has(Role::Publisher) {
         mistakes.push(missing(
@@ -56,6 +64,63 @@ pub(super) fn fit_budgets(config: &mut Config) {
     requests.body_budget = requests.body_budget.max(requests.body_bytes_max);
     let streams = &mut config.streams;
     streams.outbox_budget = streams.outbox_budget.max(streams.subscriber_buffer);
+}
+
+/// Keys that cannot be used.
+pub(super) fn bad_keys(keys: &[(IssuerKey, Source)]) -> Vec<Mistake> {
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    for (key, source) in keys {
+        let Err(problem) = keys::check(key) else { continue };
+        let problem = format!("the {} key: {problem}", key.role);
+        let mistake = Mistake { source: Some(source.clone()), problem };
+        // A key that is bound to several issuers is one key, and one variable may give both roles.
+        if !mistakes.contains(&mistake) {
+            mistakes.push(mistake);
+        }
+    }
+    mistakes
+}
+
+/// Files of key sets that cannot be used: they are there before the hub starts, or a mistake.
+pub(super) fn bad_key_files(
+    sets: &[(IssuerKeySet, Source)],
+    read_file: &dyn Fn(&str) -> Result<String, String>,
+) -> Vec<Mistake> {
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    for (set, source) in sets {
+        let Location::File(path) = &set.location else { continue };
+        let problem = match read_file(path) {
+            Ok(text) => match jwks::parse(text.as_bytes(), &set.algorithms) {
+                Ok(_) => continue,
+                Err(problem) => {
+                    format!("what is at {} is no set of keys: {problem}", set.location)
+                }
+            },
+            Err(problem) => format!("{problem}; put the issuer's JWK Set there"),
+        };
+        let mistake = Mistake { source: Some(source.clone()), problem };
+        if !mistakes.contains(&mistake) {
+            mistakes.push(mistake);
+        }
+    }
+    mistakes
+}
+
+/// Key sets that somebody on the way could replace.
+pub(super) fn exposed_key_sets(sets: &[(IssuerKeySet, Source)]) -> Vec<Notice> {
+    let mut notices: Vec<Notice> = Vec::new();
+    for (set, source) in sets.iter().filter(|(set, _)| set.location.is_exposed()) {
+        let text = format!(
+            "the keys at {} travel by plain http: who can change them on their way can sign \
+             tokens; use https",
+            set.location
+        );
+        let notice = Notice { level: LogLevel::Warn, source: Some(source.clone()), text };
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    }
+    notices
 }
 
 pub(super) fn lint_keys(keys: &[(IssuerKey, Source)]) -> Vec<Notice> {
@@ -94,7 +159,9 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
                 .to_owned(),
         );
     }
-    if config.access.keys.iter().any(|key| key.issuer.is_none()) {
+    let of_keys = config.access.keys.iter().map(|key| &key.issuer);
+    let of_sets = config.access.key_sets.iter().map(|set| &set.issuer);
+    if of_keys.chain(of_sets).any(Option::is_none) {
         warn(
             "keys without an issuer: tokens of any issuer that one of them signs are accepted, \
              and `exp` and `aud` are checked only where present; become strict with \

@@ -2,7 +2,13 @@
 
 use std::fmt;
 
-use crate::auth::{Role, key::Algorithm};
+use crate::{
+    auth::{
+        Role,
+        key::{Algorithm, Key, KeyError, KeyType},
+    },
+    keyring::Location,
+};
 
 /// Bytes that nobody may see: masked wherever they are printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,29 +42,25 @@ impl fmt::Display for Secret {
 
 /// Reads the name of an algorithm.
 pub fn parse_algorithm(name: &str) -> Result<Algorithm, String> {
-    if let Some(known) = Algorithm::from_name(name) {
-        return Ok(known);
-    }
-    if NOT_YET.contains(&name) {
-        return Err(format!("{name} is not supported yet; use HS256, HS384 or HS512"));
-    }
     // A key with a space in it leaves its second half here: only what certainly is no part of a
     // key is shown.
-    Err("the algorithm is none of HS256, HS384, HS512 (a key that has spaces must be in quotes)"
-        .to_owned())
+    Algorithm::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Algorithm::ALL.into_iter().map(Algorithm::name).collect();
+        format!(
+            "the algorithm is none of {} (a key that has spaces must be in quotes)",
+            known.join(", ")
+        )
+    })
 }
 
-/// Bytes of the hash: a shorter key is easier to guess than the hash (RFC 7518 §3.2).
+/// Bytes of the hash: a shorter secret is easier to guess than the hash (RFC 7518 §3.2).
 fn hash_len(algorithm: Algorithm) -> usize {
     match algorithm {
-        Algorithm::Hs256 => 32,
         Algorithm::Hs384 => 48,
         Algorithm::Hs512 => 64,
+        _ => 32,
     }
 }
-
-const NOT_YET: [&str; 10] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
 /// A key with what it is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,29 +68,36 @@ pub struct IssuerKey {
     /// The `iss` that tokens of this key must have; `None`: any.
     pub issuer: Option<String>,
     pub role: Role,
+    /// A raw secret, or a public key in PEM.
     pub secret: Secret,
     pub algorithm: Algorithm,
     /// The key is being rotated out.
     pub previous: bool,
 }
 
-/// Reads a key that cannot be anything but a shared secret.
-pub(super) fn parse_secret(text: &str) -> Result<Secret, String> {
-    if text.is_empty() {
-        return Err("the key is empty".to_owned());
-    }
-    if text.trim_start().starts_with("-----BEGIN") {
-        return Err("PEM keys are not supported yet; \
-                    use a shared secret with HS256, HS384 or HS512"
-            .to_owned());
-    }
-    Ok(Secret::new(text.as_bytes()))
+/// Whether the key can be used; else why not.
+pub(super) fn check(key: &IssuerKey) -> Result<(), KeyError> {
+    Key::from_text(key.secret.expose(), key.algorithm).map(drop)
+}
+
+/// A set of keys that an issuer publishes, with what its keys are good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerKeySet {
+    /// The `iss` that tokens of these keys must have; `None`: any.
+    pub issuer: Option<String>,
+    pub role: Role,
+    pub location: Location,
+    /// What its keys may be used with; empty: what they say themselves.
+    pub algorithms: Vec<Algorithm>,
 }
 
 /// What looks wrong about a key without making it unusable.
 pub(super) fn lint(key: &IssuerKey) -> Vec<String> {
     let bytes = key.secret.expose();
     let mut findings = Vec::new();
+    if key.algorithm.key_type() != KeyType::Secret {
+        return findings;
+    }
     if bytes.ends_with(b"\n") {
         findings.push(
             "the key ends with a line end, which counts as a part of it; \
@@ -143,8 +152,6 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(parse_algorithm(algorithm.name()), Ok(algorithm));
         }
-        let refused = parse_algorithm("RS256").unwrap_err();
-        assert_eq!(refused, "RS256 is not supported yet; use HS256, HS384 or HS512");
         assert!(!parse_algorithm("horse").unwrap_err().contains("horse"));
         assert!(parse_algorithm("hs256").is_err());
     }
@@ -165,8 +172,10 @@ mod tests {
 
     #[test]
     fn keys_that_cannot_work_are_refused() {
-        assert!(parse_secret("").is_err());
-        assert!(parse_secret("-----BEGIN PUBLIC KEY-----\nx").is_err());
-        assert!(parse_secret("!ChangeMe!").is_ok());
+        assert!(check(&key("")).is_err());
+        assert!(check(&key("-----BEGIN PUBLIC KEY-----\nx")).is_err());
+        assert_eq!(check(&key("!ChangeMe!")), Ok(()));
+        let shared = IssuerKey { algorithm: Algorithm::Es256, ..key("!ChangeMe!") };
+        assert!(check(&shared).is_err());
     }
 }

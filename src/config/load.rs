@@ -174,12 +174,18 @@ fn finish(
     if access.trusts_issuers_without_keys() && keys_are_known {
         mistakes.push(checks::issuers_without_keys());
     }
-    let mut keys = access.keys();
+    let mut given = access.keys();
     if let Some(key) = &sources.dev_key {
-        super::dev::complete(&mut config, key, &mut keys);
+        super::dev::complete(&mut config, key, &mut given);
     }
+    let access::Keys { keys, key_sets, authorization_servers } = given;
+    mistakes.extend(checks::bad_keys(&keys));
+    mistakes.extend(checks::bad_key_files(&key_sets, sources.read_file));
     notices.extend(checks::lint_keys(&keys));
+    notices.extend(checks::exposed_key_sets(&key_sets));
     config.access.keys = keys.into_iter().map(|(key, _)| key).collect();
+    config.access.key_sets = key_sets.into_iter().map(|(set, _)| set).collect();
+    config.access.authorization_servers = authorization_servers;
     checks::fit_budgets(&mut config);
     if keys_are_known {
         mistakes.extend(checks::missing_keys(&config));
@@ -202,8 +208,10 @@ fn describe(setting: &Setting, givens: &[Given]) -> Vec<InForce> {
     };
     let describe_one = |given: &Given| {
         let mut words = given.words.clone();
-        if setting.kind == Kind::Secret {
-            access::mask_first(&mut words);
+        match setting.kind {
+            Kind::Secret => access::mask_first(&mut words),
+            Kind::KeySet => access::mask_url(&mut words),
+            _ => {}
         }
         let block = given.block.as_ref().map(|block| block.iter().map(access::masked).collect());
         let directive =

@@ -33,6 +33,8 @@ pub enum Kind {
     Word(&'static str),
     /// Words separated by spaces or commas, named for `--help`.
     List(&'static str),
+    /// The URL of a key set and algorithms.
+    KeySet,
     /// A directive's words and block.
     Block(&'static str),
     /// The same, repeatable, with secrets in it: flags name a file.
@@ -77,6 +79,7 @@ impl Setting {
             Kind::Size => "SIZE",
             Kind::Duration => "DURATION",
             Kind::Word(name) | Kind::List(name) | Kind::Block(name) => name,
+            Kind::KeySet => "URL",
             Kind::SecretBlocks | Kind::Secret => "FILE",
         }
     }
@@ -225,6 +228,16 @@ impl Given {
         match units::parse_duration(word)? {
             duration if duration <= DURATION_MAX => Ok(duration),
             _ => Err(format!("`{word}` is longer than a hundred years")),
+        }
+    }
+
+    /// A duration that is not shorter than `min`, which is whole seconds.
+    pub(super) fn duration_from(&self, min: Duration) -> Result<Duration, String> {
+        match self.duration()? {
+            duration if duration < min => {
+                Err(format!("`{}` is shorter than {} s", self.word()?, min.as_secs()))
+            }
+            duration => Ok(duration),
         }
     }
 

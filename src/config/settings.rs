@@ -2,14 +2,14 @@
 //! check` prints and the reading of values all come from here.
 
 use super::{
-    access::{self, store_algorithm, store_issuer, store_key, store_previous_key},
+    access::{self, store_algorithm, store_issuer, store_key, store_key_set, store_previous_key},
     addresses,
     setting::{Kind, Setting},
     transport,
     tree::{Driver, FileTables, LogFormat, LogLevel, Overload, UnknownId},
 };
 use crate::{auth::Role, http::reader::HEADER_COUNT_MAX};
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// A heading of `--help` with the settings below it.
 pub struct Section {
@@ -96,7 +96,8 @@ static ACCESS: &[Setting] = &[
     Setting {
         name: "issuer",
         kind: Kind::SecretBlocks,
-        help: "An issuer and its keys: ID { publisher { jwt KEY [ALG] } subscriber { … } }",
+        help: "An issuer and its keys: ID { publisher { jwt KEY [ALG] } subscriber { jwks_uri URL \
+               [ALG…] } authorization_server }; the last word if it is one (RFC 8414)",
         store: store_issuer,
         ..PLAIN
     },
@@ -104,7 +105,8 @@ static ACCESS: &[Setting] = &[
         name: "publisher_jwt",
         variables: &["MERCURE_PUBLISHER_JWT_KEY", "MERCURE_JWT_KEY", "JWT_KEY"],
         kind: Kind::Secret,
-        help: "The key of publishers' tokens; as a directive KEY [ALG]",
+        help: "The key of publishers' tokens, a secret or a public key in PEM; as a directive \
+               KEY [ALG]",
         store: |draft, given| store_key(draft, given, Role::Publisher),
         ..PLAIN
     },
@@ -113,7 +115,8 @@ static ACCESS: &[Setting] = &[
         variables: &["MERCURE_PUBLISHER_JWT_ALG", "MERCURE_JWT_ALG", "JWT_ALG"],
         kind: Kind::Word("ALG"),
         default: "HS256",
-        help: "The algorithm of that key: HS256, HS384 or HS512",
+        help: "The algorithm of that key: HS256, RS256, PS256, ES256, the like with 384 and 512, \
+               or EdDSA",
         store: |draft, given| store_algorithm(draft, given, Role::Publisher),
         ..PLAIN
     },
@@ -130,10 +133,20 @@ static ACCESS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "publisher_jwks_url",
+        variables: &["MERCURE_PUBLISHER_JWKS_URL"],
+        kind: Kind::KeySet,
+        help: "Where the keys of publishers' tokens are published, as a JWK Set; as a directive \
+               URL [ALG…]",
+        store: |draft, given| store_key_set(draft, given, Role::Publisher),
+        ..PLAIN
+    },
+    Setting {
         name: "subscriber_jwt",
         variables: &["MERCURE_SUBSCRIBER_JWT_KEY", "MERCURE_JWT_KEY", "JWT_KEY"],
         kind: Kind::Secret,
-        help: "The key of subscribers' tokens; as a directive KEY [ALG]",
+        help: "The key of subscribers' tokens, a secret or a public key in PEM; as a directive \
+               KEY [ALG]",
         store: |draft, given| store_key(draft, given, Role::Subscriber),
         ..PLAIN
     },
@@ -142,7 +155,8 @@ static ACCESS: &[Setting] = &[
         variables: &["MERCURE_SUBSCRIBER_JWT_ALG", "MERCURE_JWT_ALG", "JWT_ALG"],
         kind: Kind::Word("ALG"),
         default: "HS256",
-        help: "The algorithm of that key: HS256, HS384 or HS512",
+        help: "The algorithm of that key: HS256, RS256, PS256, ES256, the like with 384 and 512, \
+               or EdDSA",
         store: |draft, given| store_algorithm(draft, given, Role::Subscriber),
         ..PLAIN
     },
@@ -156,6 +170,34 @@ static ACCESS: &[Setting] = &[
         kind: Kind::Secret,
         help: "The key of subscribers' tokens that is being rotated out; still accepted",
         store: |draft, given| store_previous_key(draft, given, Role::Subscriber),
+        ..PLAIN
+    },
+    Setting {
+        name: "subscriber_jwks_url",
+        variables: &["MERCURE_SUBSCRIBER_JWKS_URL"],
+        kind: Kind::KeySet,
+        help: "Where the keys of subscribers' tokens are published, as a JWK Set; as a directive \
+               URL [ALG…]",
+        store: |draft, given| store_key_set(draft, given, Role::Subscriber),
+        ..PLAIN
+    },
+    Setting {
+        name: "jwks_refresh",
+        kind: Kind::Duration,
+        default: "15m",
+        help: "How often key sets are fetched; sooner when a token names a key that is not known",
+        store: |draft, given| {
+            let refresh = given.duration_from(Duration::from_secs(1));
+            set(&mut draft.config.access.jwks_refresh, refresh)
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "jwks_stale",
+        kind: Kind::Duration,
+        default: "24h",
+        help: "How long the keys of a set that cannot be fetched any more stay in use",
+        store: |draft, given| set(&mut draft.config.access.jwks_stale, given.duration()),
         ..PLAIN
     },
     Setting {

@@ -111,6 +111,7 @@ fn sample(setting: &Setting) -> &'static str {
         ("listen", _) => "127.0.0.1:17",
         ("resource_identifier" | "public_urls", _) => "https://e.org/x",
         ("publisher_jwt_alg" | "subscriber_jwt_alg", _) => "HS384",
+        (_, Kind::KeySet) => "https://e.org/jwks",
         ("trusted_issuers", _) => "urn:i",
         ("cors_origins" | "publish_origins", _) => "https://e.org",
         ("cookie_name", _) => "hub",
@@ -272,6 +273,84 @@ fn keys_come_with_role_issuer_and_algorithm() {
 }
 
 #[test]
+fn key_sets_come_with_role_issuer_and_algorithms() {
+    let set = |issuer: Option<&str>, role, url, algorithms: &[Algorithm]| IssuerKeySet {
+        issuer: issuer.map(str::to_owned),
+        role,
+        location: crate::keyring::Location::parse(url).unwrap(),
+        algorithms: algorithms.to_vec(),
+    };
+    use crate::auth::Role::*;
+    let file = "issuer https://a {
+            authorization_server
+            publisher {
+                jwt {file./key}
+                jwks_uri https://a/jwks
+                jwks_uri https://a/old?k=secret PS256 {env.UNSET} EdDSA
+            }
+        }
+        issuer urn:b {
+            subscriber {
+                jwks_uri http://b/jwks
+            }
+        }";
+    let loaded = load_given(&Given { file, without_keys: true, ..Given::default() }).unwrap();
+    let access = &loaded.config.access;
+    let (url, old) = ("https://a/jwks", "https://a/old?k=secret");
+    assert_eq!(
+        access.key_sets,
+        [
+            set(Some("https://a"), Publisher, url, &[]),
+            set(Some("https://a"), Publisher, old, &[Algorithm::Ps256, Algorithm::EdDsa]),
+            set(Some("urn:b"), Subscriber, "http://b/jwks", &[]),
+        ]
+    );
+    assert_eq!(access.keys.len(), 1);
+    assert_eq!(access.authorization_servers, ["https://a"]);
+    let shown = loaded.describe();
+    assert!(shown.contains("authorization_server") && shown.contains("jwks_uri https://a/old?***"));
+    assert!(!shown.contains("secret"), "{shown}");
+    let notices = lines(&loaded.notices);
+    assert!(notices.contains("http://b/jwks travel by plain http"), "{notices}");
+
+    // Sets alone are enough, and belong to the trusted issuers.
+    let variables = [
+        ("MERCURE_PUBLISHER_JWKS_URL", "https://a/jwks ES256"),
+        ("MERCURE_SUBSCRIBER_JWKS_URL", "https://a/jwks"),
+    ];
+    let given = Given { variables: &variables, without_keys: true, ..Given::default() };
+    let own = [set(None, Publisher, url, &[Algorithm::Es256]), set(None, Subscriber, url, &[])];
+    assert_eq!(config(&given).access.key_sets, own);
+    let variables = [&variables[..], &[("MERCURE_TRUSTED_ISSUERS", "urn:a urn:b")]].concat();
+    let sets = config(&Given { variables: &variables, ..given }).access.key_sets;
+    let issuers: Vec<_> = sets.iter().map(|set| set.issuer.as_deref().unwrap()).collect();
+    assert_eq!(issuers, ["urn:a", "urn:b", "urn:a", "urn:b"]);
+}
+
+#[test]
+fn public_keys_are_read_with_their_algorithm() {
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcH\
+               URo=\n-----END PUBLIC KEY-----\n";
+    let load = |algorithm| {
+        let variables =
+            [("MERCURE_PUBLISHER_JWT_KEY", pem), ("MERCURE_PUBLISHER_JWT_ALG", algorithm)];
+        load_given(&Given { variables: &variables, ..Given::default() })
+    };
+    let loaded = load("EdDSA").unwrap();
+    assert_eq!(loaded.config.access.keys[0].algorithm, Algorithm::EdDsa);
+    assert!(!loaded.describe().contains("MCow"));
+    assert!(!lines(&loaded.notices).contains("easy to guess"));
+    for (algorithm, expected) in [
+        ("", "name the key's own algorithm, which for an Ed25519 key is EdDSA"),
+        ("HS512", "name the key's own algorithm, which for an Ed25519 key is EdDSA"),
+        ("ES256", "ES256 does not fit an Ed25519 key, which can be used with EdDSA"),
+    ] {
+        let refused = lines(&load(algorithm).unwrap_err());
+        assert!(refused.contains(expected) && !refused.contains("MCow"), "{refused}");
+    }
+}
+
+#[test]
 fn an_algorithm_beside_a_key_yields_to_later_sources_only() {
     let algorithm = |file: &str, variables: &[(&str, &str)]| {
         let file = format!("subscriber_jwt {KEY}\n{file}");
@@ -410,26 +489,62 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         (
             "issuer urn:a {\n jwks_uri x\n}",
-            "hub.conf:1: issuer: `jwks_uri` is not known in an issuer; `publisher` and \
-             `subscriber` are",
+            "hub.conf:1: issuer: `jwks_uri` is not known in an issuer; `publisher`, `subscriber` \
+             and `authorization_server` are",
         ),
         (
             "issuer urn:a {\n publisher {\n jwks_uri x\n}\n}",
-            "hub.conf:1: issuer: `jwks_uri` is not supported yet by this version; use `jwt KEY`",
+            "hub.conf:1: issuer: publisher of `urn:a`: jwks_uri: it is no URL; write \
+             https://host/path, or file:///path for a file",
         ),
         (
-            "issuer urn:a {\n authorization_server\n}",
-            "hub.conf:1: issuer: `authorization_server` is not supported yet by this version; use \
-             `jwt KEY`",
+            "issuer urn:a {\n publisher {\n jwks_uri https://u:p@x\n}\n}",
+            "hub.conf:1: issuer: publisher of `urn:a`: jwks_uri: it holds a user name or a \
+             password, which would show in logs; a set is public",
+        ),
+        (
+            "issuer urn:a {\n publisher {\n jwks_uri https://x HS256\n}\n}",
+            "hub.conf:1: issuer: publisher of `urn:a`: jwks_uri: HS256 is for shared secrets, and \
+             a key set holds public keys; for a secret write `jwt KEY HS256`",
+        ),
+        (
+            "issuer urn:a {\n publisher {\n jwks_uri file:///none\n}\n}",
+            "hub.conf:1: cannot read `/none`: there is no such file; put the issuer's JWK Set \
+             there\nsome keys are bound to an issuer and some are not, so tokens of anybody would \
+             count beside those of the issuers: name the issuer of the others \
+             (MERCURE_TRUSTED_ISSUERS, or an `issuer` block)",
+        ),
+        (
+            "publisher_jwks_url file:///key",
+            "hub.conf:1: what is at file:///key is no set of keys: it expected ident at line 1 \
+             column 2",
+        ),
+        (
+            "publisher_jwks_url https://x ES257",
+            "hub.conf:1: publisher_jwks_url: the algorithm is none of HS256, HS384, HS512, RS256, \
+             RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA (a key that has spaces \
+             must be in quotes)",
+        ),
+        ("jwks_refresh 999ms", "hub.conf:1: jwks_refresh: `999ms` is shorter than 1 s"),
+        (
+            "issuer urn:a {\n authorization_server x\n}",
+            "hub.conf:1: issuer: `authorization_server` is one word: it says that the issuer is \
+             one, and its id is its URL",
         ),
         (
             "issuer urn:a",
-            "hub.conf:1: issuer: the issuer `urn:a` has no keys; write `publisher { jwt KEY }`",
+            "hub.conf:1: issuer: the issuer `urn:a` has no keys; write `publisher { jwt KEY }` or \
+             `publisher { jwks_uri URL }`",
         ),
-        ("publisher_jwt \"\"", "hub.conf:1: publisher_jwt: the key is empty"),
         (
-            "publisher_jwt a RS256",
-            "hub.conf:1: publisher_jwt: RS256 is not supported yet; use HS256, HS384 or HS512",
+            "publisher_jwt_previous \"\"",
+            "hub.conf:1: the publisher key: the key is empty: anybody could sign with it",
+        ),
+        (
+            "publisher_jwt_previous a RS256",
+            "hub.conf:1: the publisher key: RS256 takes a key in PEM (-----BEGIN …), a public one \
+             where tokens are checked and a private one where they are made, and this is none; a \
+             shared secret goes with HS256, HS384 or HS512",
         ),
         ("publisher_jwt {file./none}", "hub.conf:1: cannot read `/none`: there is no such file"),
         ("anonymous\nheartbeat \"4", "hub.conf:2: the quote \" that begins here is not closed"),
@@ -481,8 +596,9 @@ fn mistakes_elsewhere_name_their_source() {
         (
             "MERCURE_PUBLISHER_JWT_KEY",
             "-----BEGIN PUBLIC KEY-----",
-            "MERCURE_PUBLISHER_JWT_KEY: PEM keys are not supported yet; use a shared secret with \
-             HS256, HS384 or HS512",
+            "MERCURE_PUBLISHER_JWT_KEY: the publisher key: the key is PEM, but HS256 takes a raw \
+             secret, and a public key used as a secret would let anybody sign: name the key's own \
+             algorithm",
         ),
         (
             "MERCURE_SUBSCRIBER_JWT_KEY",
@@ -651,8 +767,8 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
 
 #[test]
 fn dev_is_a_hub_to_try_things_out_with() {
-    let dev = Given { dev: true, without_keys: true, ..Given::default() };
-    let loaded = load_given(&dev).unwrap();
+    let dev = || Given { dev: true, without_keys: true, ..Given::default() };
+    let loaded = load_given(&dev()).unwrap();
     assert_eq!(lines(&loaded.notices), "");
     let config = loaded.config;
     assert!(config.dev && config.access.anonymous && config.listen.is_loopback());
@@ -662,6 +778,11 @@ fn dev_is_a_hub_to_try_things_out_with() {
     assert_eq!(keys, [(Some(DEV_ISSUER), Role::Publisher), (Some(DEV_ISSUER), Role::Subscriber)]);
     let url = "http://127.0.0.1:8080/.well-known/mercure";
     assert_eq!(config.identity.resource_identifier.as_deref(), Some(url));
+
+    // Beside keys that are bound to no issuer, neither is the one of the printed token.
+    let set = [("MERCURE_PUBLISHER_JWKS_URL", "https://a/jwks")];
+    let config = self::config(&Given { variables: &set, ..dev() });
+    assert_eq!(config.access.keys[0].issuer, None);
 
     // What is given wins, and the printed token works all the same.
     let flags = [("listen", "127.0.0.1:9000"), ("anonymous", "off")];

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::keys::IssuerKey;
+use super::keys::{IssuerKey, IssuerKeySet};
 pub use crate::{
     log::history::UnknownId,
     worker::{Driver, Overload},
@@ -98,8 +98,16 @@ pub struct Identity {
 /// Who may do what.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Access {
-    /// At least one for publishers; at least one for subscribers unless `anonymous`.
+    /// With `key_sets`, at least one for publishers, and one for subscribers unless `anonymous`.
     pub keys: Vec<IssuerKey>,
+    /// Keys that issuers publish.
+    pub key_sets: Vec<IssuerKeySet>,
+    /// The ids of issuers that are authorization servers (RFC 8414), none twice.
+    pub authorization_servers: Vec<String>,
+    /// How often key sets are fetched.
+    pub jwks_refresh: Duration,
+    /// How long the keys of a set that cannot be fetched stay in use.
+    pub jwks_stale: Duration,
     /// Subscribers without a token get public updates.
     pub anonymous: bool,
     pub cors_origins: Origins,

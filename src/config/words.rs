@@ -14,7 +14,7 @@ pub(super) const VARIABLES_WITHOUT_EFFECT: [(&str, &str); 1] =
     [("MERCURE_LICENSE", "this hub needs no licence")];
 
 /// Directives that mean something to the reference hub, or will here.
-pub(super) const DIRECTIVES_TO_COME: [&str; 14] = [
+pub(super) const DIRECTIVES_TO_COME: [&str; 12] = [
     "admin",
     "debugger",
     "demo",
@@ -23,8 +23,6 @@ pub(super) const DIRECTIVES_TO_COME: [&str; 14] = [
     "max_connections_per_ip",
     "playground",
     "protocol_version_compatibility",
-    "publisher_jwks_url",
-    "subscriber_jwks_url",
     "subscriptions",
     "tls",
     "trusted_proxies",
@@ -32,12 +30,8 @@ pub(super) const DIRECTIVES_TO_COME: [&str; 14] = [
 ];
 
 /// Variables that mean something to the reference hub, or will here.
-pub(super) const VARIABLES_TO_COME: [&str; 4] = [
-    "CADDY_EXTRA_CONFIG",
-    "CADDY_SERVER_EXTRA_DIRECTIVES",
-    "MERCURE_PUBLISHER_JWKS_URL",
-    "MERCURE_SUBSCRIBER_JWKS_URL",
-];
+pub(super) const VARIABLES_TO_COME: [&str; 2] =
+    ["CADDY_EXTRA_CONFIG", "CADDY_SERVER_EXTRA_DIRECTIVES"];
 
 /// Words of `GLOBAL_OPTIONS` that are settings here.
 pub(super) const GLOBAL_SETTINGS: [&str; 2] = ["debug", "grace_period"];

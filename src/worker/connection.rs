@@ -19,7 +19,7 @@ use monoio::{
 
 use super::{
     budget::Reserved,
-    endpoint::{self, Subscribe},
+    endpoint::{self, Denied, Endpoint, Subscribe},
     local::Local,
     pump::{PublishError, Start},
     settings::Overload,
@@ -264,9 +264,26 @@ impl<'a> Connection<'a> {
         page.with("Link", link)
     }
 
+    /// What the endpoint says to a request; once more if the key of its token may have come only
+    /// after it.
+    async fn ask<T>(
+        &self,
+        head: &Head,
+        ask: impl Fn(&mut Endpoint) -> Result<T, Denied>,
+    ) -> Result<T, Response<'static>> {
+        let local = self.local;
+        let mut answer = ask(&mut local.endpoint.borrow_mut());
+        if let Err(Denied::Later(later)) = &answer
+            && local.wait_for_keys(&later.asked).await
+        {
+            answer = ask(&mut local.endpoint.borrow_mut());
+        }
+        answer.map_err(|denied| local.endpoint.borrow().answer(denied, head))
+    }
+
     async fn publish(&mut self, head: Head) -> Result<Next, Lost> {
         let local = self.local;
-        let access = local.endpoint.borrow_mut().publisher(&head, local.unix_time());
+        let access = self.ask(&head, |endpoint| endpoint.publisher(&head, local.unix_time())).await;
         let access = match access {
             Ok(access) => access,
             Err(response) => return self.respond_unread(&head, response).await,
@@ -341,7 +358,8 @@ impl<'a> Connection<'a> {
 
     async fn subscribe(&mut self, head: Head) -> Result<Next, Lost> {
         let local = self.local;
-        let access = local.endpoint.borrow_mut().subscriber(&head, local.unix_time());
+        let access =
+            self.ask(&head, |endpoint| endpoint.subscriber(&head, local.unix_time())).await;
         let access = match access {
             Ok(access) => access,
             Err(response) => return self.respond_unread(&head, response).await,

@@ -8,9 +8,9 @@ use crate::{
     auth::{
         Role,
         access::Access,
-        authority::Authority,
         bearer,
         challenge::Challenge,
+        error::TokenError,
         metadata::Metadata,
         time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
@@ -25,6 +25,7 @@ use crate::{
         response::Response,
         status::Status,
     },
+    keyring::{Asked, Keyring},
     protocol::{
         hub_url::HubUrl,
         limits::Limits,
@@ -41,7 +42,7 @@ use crate::{
 /// What the endpoint needs of the configuration.
 #[derive(Debug)]
 pub struct EndpointSettings {
-    pub authority: Authority,
+    pub keyring: Arc<Keyring>,
     pub identity: Identity,
     /// Issuers that are told of in the hub's metadata.
     pub authorization_servers: Vec<String>,
@@ -74,6 +75,28 @@ pub(crate) struct Subscribe {
     pub(crate) remaining: Option<Duration>,
 }
 
+/// Why a request is not let in.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// For good.
+    Answer(Response<'static>),
+    /// The token's key may be in a set that is being fetched: the request may be made again then.
+    Later(Box<Later>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Later {
+    pub(crate) asked: Asked,
+    error: TokenError,
+    role: Role,
+}
+
+impl From<Response<'static>> for Denied {
+    fn from(response: Response<'static>) -> Self {
+        Denied::Answer(response)
+    }
+}
+
 pub(crate) struct Endpoint {
     settings: Arc<EndpointSettings>,
     verdicts: VerdictCache,
@@ -104,7 +127,7 @@ impl Endpoint {
         &mut self,
         head: &Head,
         now: UnixTime,
-    ) -> Result<Option<Arc<Access>>, Response<'static>> {
+    ) -> Result<Option<Arc<Access>>, Denied> {
         let access = self.access(head, Role::Subscriber, now)?;
         if access.is_none() && !self.settings.anonymous {
             tracing::info!(
@@ -112,7 +135,7 @@ impl Endpoint {
                           directive `anonymous`",
                 "subscription refused"
             );
-            return Err(self.challenge(Challenge::NoToken, head));
+            return Err(self.challenge(Challenge::NoToken, head).into());
         }
         // A body that is not declared to be a form is one all the same only if it is empty
         // (RFC 10008 §2: the media type must be known).
@@ -120,7 +143,7 @@ impl Endpoint {
         if head.method == Method::Query && head.body != BodyLength::None && !is_form() {
             let error = "send the matchers as application/x-www-form-urlencoded";
             let status = Status::UnsupportedMediaType;
-            return Err(refuse(status, &error, head, "subscription refused"));
+            return Err(refuse(status, &error, head, "subscription refused").into());
         }
         Ok(access)
     }
@@ -155,19 +178,16 @@ impl Endpoint {
     }
 
     /// Whether the client may publish at all; looked at before its body is read.
-    pub(crate) fn publisher(
-        &mut self,
-        head: &Head,
-        now: UnixTime,
-    ) -> Result<Arc<Access>, Response<'static>> {
+    pub(crate) fn publisher(&mut self, head: &Head, now: UnixTime) -> Result<Arc<Access>, Denied> {
         match self.access(head, Role::Publisher, now)? {
             None => {
                 tracing::info!(reason = "no token", "publication refused");
-                Err(self.challenge(Challenge::NoToken, head))
+                Err(self.challenge(Challenge::NoToken, head).into())
             }
             Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
                 let error = "send the update as application/x-www-form-urlencoded";
-                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused"))
+                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused")
+                    .into())
             }
             Some(access) => Ok(access),
         }
@@ -226,13 +246,13 @@ impl Endpoint {
         head: &Head,
         role: Role,
         now: UnixTime,
-    ) -> Result<Option<Arc<Access>>, Response<'static>> {
+    ) -> Result<Option<Arc<Access>>, Denied> {
         let mut fields = head.headers("Authorization");
         let invalid = |reason: &dyn std::fmt::Display| {
             self.refuse_token(reason, role, Challenge::InvalidRequest, head)
         };
         let credentials = match (fields.next(), fields.next()) {
-            (Some(_), Some(_)) => return Err(invalid(&"several Authorization fields")),
+            (Some(_), Some(_)) => return Err(invalid(&"several Authorization fields").into()),
             (Some(field), None) => bearer::credentials(field).map_err(|error| invalid(&error))?,
             // A cookie that was emptied holds no token.
             (None, _) => match cookie(head, &self.settings.cookie_name) {
@@ -244,10 +264,24 @@ impl Endpoint {
                 Some(value) => value,
             },
         };
-        let Endpoint { settings, verdicts, .. } = self;
-        let audience = settings.identity.audience(head);
-        let verdict = verdicts.verify(&settings.authority, credentials, role, &audience, now);
-        verdict.map(Some).map_err(|error| self.refuse_token(&error, role, error.challenge(), head))
+        let settings = Arc::clone(&self.settings);
+        let (authority, audience) =
+            (settings.keyring.authority(), settings.identity.audience(head));
+        let verdict = self.verdicts.verify(&authority, credentials, role, &audience, now);
+        verdict.map(Some).map_err(|error| match settings.keyring.ask(error.outdated_sets()) {
+            Some(asked) => Denied::Later(Box::new(Later { asked, error, role })),
+            None => self.refuse_token(&error, role, error.challenge(), head).into(),
+        })
+    }
+
+    /// The answer to a request that does not wait.
+    pub(crate) fn answer(&self, denied: Denied, head: &Head) -> Response<'static> {
+        match denied {
+            Denied::Answer(response) => response,
+            Denied::Later(later) => {
+                self.refuse_token(&later.error, later.role, later.error.challenge(), head)
+            }
+        }
     }
 
     /// Browsers send cookies whoever made the page: who publishes with one must come from a page

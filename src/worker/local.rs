@@ -15,7 +15,10 @@ use super::{
     budget::Budget, clock::Clock, endpoint::Endpoint, memory::Leftovers, pump::Pump,
     settings::Settings, sockets::Sockets, waits::Waits,
 };
-use crate::{auth::time::UnixTime, http::date::HttpDate, hub::Moment, log::exchange::Exchange};
+use crate::{
+    auth::time::UnixTime, http::date::HttpDate, hub::Moment, keyring::Asked,
+    log::exchange::Exchange,
+};
 
 pub(super) struct Local {
     pub(super) worker: usize,
@@ -37,11 +40,21 @@ pub(super) struct Local {
     /// For request heads that are longer than usual. Apart from bodies: anybody can send heads,
     /// and they must not keep publishers out.
     pub(super) heads: Budget,
+    /// Requests that wait for keys.
+    key_waits: Cell<usize>,
     /// No request is served after the one that is being served.
     pub(super) draining: Cell<bool>,
     random: Cell<u64>,
     date: Cell<(u64, HttpDate)>,
 }
+
+/// Requests of a worker that may wait for keys. Others are refused at once: such requests can be
+/// made by anybody.
+const KEY_WAITS_MAX: usize = 100;
+/// Longest that a request waits for keys.
+const KEY_WAIT_MAX: Duration = Duration::from_secs(3);
+/// Keys come rarely, so a look now and then costs less than a way for their thread to wake tasks.
+const KEY_LOOK: Duration = Duration::from_millis(10);
 
 impl Local {
     pub(super) fn new(
@@ -68,6 +81,7 @@ impl Local {
             tasks: Cell::new(0),
             bodies,
             heads,
+            key_waits: Cell::new(0),
             draining: Cell::new(false),
             random: Cell::new(seed | 1),
             date: Cell::new((0, HttpDate::new(0))),
@@ -104,6 +118,23 @@ impl Local {
         }
         self.pump_waker.set(Some(cx.waker().clone()));
         Poll::Pending
+    }
+
+    /// Waits until keys that were asked for were fetched, or could not be. False if that takes too
+    /// long, or too many wait already.
+    pub(super) async fn wait_for_keys(&self, asked: &Asked) -> bool {
+        let waits = self.key_waits.get();
+        if waits >= KEY_WAITS_MAX {
+            return false;
+        }
+        self.key_waits.set(waits + 1);
+        let until = self.now() + KEY_WAIT_MAX;
+        let keyring = &self.settings.endpoint.keyring;
+        while !keyring.is_answered(asked) && self.now() < until {
+            monoio::time::sleep(KEY_LOOK).await;
+        }
+        self.key_waits.set(self.key_waits.get() - 1);
+        keyring.is_answered(asked)
     }
 
     pub(super) fn now(&self) -> Moment {

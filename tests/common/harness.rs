@@ -8,8 +8,8 @@ use petasos::{
     auth::{
         Role,
         authority::{Authority, Issuer, Settings},
-        bearer,
-        key::{Algorithm, Key, SigningKey},
+        bearer, jwks,
+        key::{Algorithm, Key, KeyType, SigningKey},
         mint::{self, MintedGrant, MintedTopic, Minting},
         time::UnixTime,
     },
@@ -220,8 +220,8 @@ pub(crate) static SIGNED: LazyLock<(Authority, [String; 2])> = LazyLock::new(|| 
     let key = |secret| Key::from_secret(secret, Algorithm::Hs256).expect("a key");
     let issuer = Issuer {
         id: Some("https://issuer.example".into()),
-        publisher: vec![key(secrets[0])],
-        subscriber: vec![key(secrets[1])],
+        publisher: vec![key(secrets[0])].into(),
+        subscriber: vec![key(secrets[1])].into(),
     };
     let authority = Authority::new(vec![issuer], Settings::default()).expect("an issuer");
     let topics = [MintedTopic { text: "*", matcher_type: Default::default() }];
@@ -263,6 +263,32 @@ pub(crate) fn token(input: &[u8]) -> bool {
         assert!(authority.verify(token, role, "https://other.example/", now).is_err());
     }
     passed
+}
+
+/// A set of keys, as an issuer may publish it.
+pub(crate) fn jwks(input: &[u8]) -> bool {
+    let set = match jwks::parse(input, &[]) {
+        Ok(set) => set,
+        Err(error) => {
+            assert!(!error.to_string().contains('\n'), "one line for the log");
+            return false;
+        }
+    };
+    assert!(!set.keys.is_empty() && set.keys.len() <= jwks::KEYS_MAX);
+    assert_eq!(jwks::parse(input, &[]).as_ref(), Ok(&set));
+    assert!(set.notes.iter().all(|note| !note.contains('\n')));
+    for key in &set.keys {
+        let algorithms: Vec<_> = key.algorithms().collect();
+        let key_type = algorithms[0].key_type();
+        assert!(key_type != KeyType::Secret, "whoever reads a set could sign");
+        assert!(algorithms.iter().all(|algorithm| algorithm.key_type() == key_type));
+    }
+    // What the configuration does not allow is not there.
+    let allowed = [Algorithm::Ps256, Algorithm::Es512];
+    if let Ok(set) = jwks::parse(input, &allowed) {
+        assert!(set.keys.iter().flat_map(Key::algorithms).all(|one| allowed.contains(&one)));
+    }
+    true
 }
 
 /// A query, and behind the first line feed, if there is one, the value of `Last-Event-ID`.

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod harness;
 pub(crate) mod hub;
+pub(crate) mod jwks_server;
 pub(crate) mod process;
 pub(crate) mod sse;
 pub(crate) mod swarm;

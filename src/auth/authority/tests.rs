@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::{
     challenge::Challenge,
-    key::SigningKey,
+    key::{KeyType, SigningKey},
     mint::{self, MintedGrant, MintedTopic, Minting},
 };
 use crate::protocol::fixture::topic;
@@ -16,9 +16,9 @@ fn now() -> UnixTime {
     UnixTime::from_secs(NOW_SECS)
 }
 
-fn keys(secrets: &[&str]) -> Vec<Key> {
+fn keys(secrets: &[&str]) -> RoleKeys {
     let key = |secret: &&str| Key::from_secret(secret.as_bytes(), Algorithm::Hs256).unwrap();
-    secrets.iter().map(key).collect()
+    secrets.iter().map(key).collect::<Vec<_>>().into()
 }
 
 fn issuer(id: Option<&str>, publisher: &[&str], subscriber: &[&str]) -> Issuer {
@@ -88,10 +88,11 @@ fn a_minted_token_grants_what_it_says() {
         lifetime: Duration::from_secs(60),
         grants: &grants,
     };
-    for algorithm in Algorithm::ALL {
+    for algorithm in KeyType::Secret.algorithms() {
         let token = mint::token(&minting, &SigningKey::from_secret(b"k", algorithm).unwrap());
         let key = vec![Key::from_secret(b"k", algorithm).unwrap()];
-        let issuer = Issuer { id: Some("https://a".into()), publisher: key, subscriber: vec![] };
+        let issuer =
+            Issuer { id: Some("https://a".into()), publisher: key.into(), ..Issuer::default() };
         let authority = Authority::new(vec![issuer], Settings::default()).unwrap();
         let access = authority.verify(&token, Role::Publisher, HUB, now()).unwrap();
         assert_eq!(access.first_refused(&[topic("t"), topic("u")]), Some(&topic("u")));
@@ -235,8 +236,8 @@ fn one_issuer_is_no_less_strict_than_several() {
 #[test]
 fn the_algorithm_is_the_keys() {
     let verify = |alg: &str| {
-        let header = json!({"alg": alg, "typ": "at+jwt"});
-        strict().verify(&signed(header, &claims(), "ap"), Role::Publisher, HUB, now())
+        let token = hmac_signed(&claims(), b"ap", alg);
+        strict().verify(&token, Role::Publisher, HUB, now())
     };
     assert!(verify("HS256").is_ok());
     for alg in ["HS384", "HS512", "none", "None", "NONE", "hs256", "RS256", "ES256", ""] {
@@ -415,4 +416,155 @@ fn damaged_claims_never_panic() {
         passed += usize::from(strict.verify(&token, Role::Publisher, HUB, now()).is_ok());
     }
     assert!((1..10_000).contains(&passed), "{passed}");
+}
+
+/// A published key that tokens of `secret` fit. Sets hold no secrets; which keys are tried does
+/// not depend on that.
+fn published(secrets: &[(&str, Option<&str>)]) -> SetKeys {
+    let key = |&(secret, kid): &(&str, Option<&str>)| {
+        Key::from_secret(secret.as_bytes(), Algorithm::Hs256).unwrap().named(kid)
+    };
+    Ok(secrets.iter().map(key).collect())
+}
+
+fn with_sets(sets: Vec<SetKeys>) -> Authority {
+    let sets = sets.into_iter().enumerate().map(|(id, keys)| (SetId(id), keys)).collect();
+    let publisher = RoleKeys { configured: vec![], sets };
+    let own = Issuer { id: Some("https://a".into()), publisher, ..Issuer::default() };
+    let other = issuer(Some("b"), &["bp"], &[]);
+    Authority::new(vec![own, other], Settings::default()).unwrap()
+}
+
+fn verify_kid(authority: &Authority, secret: &str, kid: Value) -> Result<Access, TokenError> {
+    let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": kid});
+    authority.verify(&signed(header, &claims(), secret), Role::Publisher, HUB, now())
+}
+
+#[test]
+fn kid_is_a_hint() {
+    let authority = with_sets(vec![
+        published(&[("one", Some("1")), ("two", Some("2")), ("nameless", None)]),
+        published(&[("three", Some("1"))]),
+    ]);
+    for (secret, kid) in [
+        ("one", json!("1")),
+        ("three", json!("1")),
+        ("two", json!("2")),
+        // Of another key, of none, of nobody, and no text at all.
+        ("two", json!("1")),
+        ("nameless", json!("1")),
+        ("two", json!("9")),
+        ("three", json!("")),
+        ("one", json!(7)),
+        ("one", json!(null)),
+    ] {
+        let verdict = verify_kid(&authority, secret, kid.clone());
+        assert!(verdict.is_ok(), "{secret} {kid}: {verdict:?}");
+    }
+    let error = verify_kid(&authority, "x", json!("1")).unwrap_err();
+    assert!(matches!(error, TokenError::Signature { .. }), "{error}");
+    let error = verify_kid(&authority, "x", json!("9")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no publisher key for the issuer `https://a` has the kid `9`, and `HS256` signatures of \
+         no other key fit"
+    );
+    assert_eq!(error.outdated_sets(), [SetId(0), SetId(1)]);
+    assert_eq!(error.challenge(), Challenge::InvalidToken);
+    // The keys of another issuer are not asked, whatever they are called.
+    let error = verify_kid(&authority, "bp", json!("1")).unwrap_err();
+    assert!(matches!(error, TokenError::Signature { .. }), "{error}");
+    // Without sets there is nothing to fetch.
+    let error = verify_kid(&strict(), "x", json!("9")).unwrap_err();
+    assert!(error.outdated_sets().is_empty(), "{error}");
+}
+
+#[test]
+fn few_signatures_are_checked_for_a_token() {
+    let names: Vec<_> = (0..20).map(|i| i.to_string()).collect();
+    let keys: Vec<_> = names.iter().map(|name| (name.as_str(), Some(name.as_str()))).collect();
+    let authority = with_sets(vec![published(&keys)]);
+    assert!(verify_kid(&authority, "7", json!(null)).is_ok());
+    // A kid that is right brings its key to the front.
+    assert!(verify_kid(&authority, "19", json!("19")).is_ok());
+    for kid in [json!(null), json!("5")] {
+        let error = verify_kid(&authority, "8", kid).unwrap_err();
+        assert!(matches!(error, TokenError::TooManyKeys { tried: 8, of: 20, .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_set_is_replaced_and_counts_as_another_generation_if_keys_change() {
+    let missing: SetKeys = Err("nobody answers".into());
+    let authority = with_sets(vec![missing.clone()]);
+    let error = verify_kid(&authority, "one", json!("1")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "publisher keys for the issuer `https://a` are missing: nobody answers"
+    );
+    assert_eq!(error.outdated_sets(), [SetId(0)]);
+    let one = published(&[("one", Some("1"))]);
+    let first = authority.with_set(SetId(0), &one);
+    assert_eq!((authority.generation(), first.generation()), (0, 1));
+    assert!(verify_kid(&first, "one", json!("1")).is_ok());
+    let same = first.with_set(SetId(0), &published(&[("one", Some("1"))]));
+    assert_eq!(same.generation(), 1);
+    assert_eq!(first.with_set(SetId(5), &one).generation(), 1);
+    // Another name is another key.
+    assert_eq!(first.with_set(SetId(0), &published(&[("one", None)])).generation(), 2);
+    let second = same.with_set(SetId(0), &published(&[("two", Some("2"))]));
+    assert_eq!(second.generation(), 2);
+    assert!(verify_kid(&second, "one", json!("1")).is_err());
+    assert!(verify_kid(&second, "two", json!("2")).is_ok());
+    let gone = second.with_set(SetId(0), &missing);
+    assert_eq!(gone.generation(), 3);
+    assert!(verify_kid(&gone, "two", json!("2")).is_err());
+    // Why keys are missing is no matter of verdicts.
+    assert_eq!(gone.with_set(SetId(0), &Err("still".into())).generation(), 3);
+}
+
+#[test]
+fn a_configured_key_counts_while_a_set_is_missing() {
+    let publisher =
+        RoleKeys { configured: keys(&["ap"]).configured, sets: vec![(SetId(0), Err("x".into()))] };
+    let issuer = Issuer { id: Some("https://a".into()), publisher, ..Issuer::default() };
+    let authority = Authority::new(vec![issuer], Settings::default()).unwrap();
+    assert!(verify_kid(&authority, "ap", json!("9")).is_ok());
+    assert!(matches!(
+        verify_kid(&authority, "x", json!(null)),
+        Err(TokenError::KeysMissing { .. })
+    ));
+}
+
+/// What signs asymmetrically cannot be made to check symmetrically.
+#[test]
+fn a_public_key_is_no_secret() {
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcH\
+               URo=\n-----END PUBLIC KEY-----\n";
+    let key = Key::from_text(pem.as_bytes(), Algorithm::EdDsa).unwrap();
+    let issuer =
+        Issuer { id: Some("https://a".into()), publisher: vec![key].into(), ..Issuer::default() };
+    let authority = Authority::new(vec![issuer], Settings::default()).unwrap();
+    let mut hmac = hmac_signed(&claims(), pem.as_bytes(), "HS256");
+    let error = authority.verify(&hmac, Role::Publisher, HUB, now()).unwrap_err();
+    assert_eq!(error.to_string(), "alg is `HS256`, the publisher keys are configured for EdDSA");
+    // The same signature under the key's own algorithm.
+    hmac = hmac_signed(&claims(), pem.as_bytes(), "EdDSA");
+    let error = authority.verify(&hmac, Role::Publisher, HUB, now()).unwrap_err();
+    assert!(matches!(error, TokenError::Signature { .. }), "{error}");
+    let none = format!("{}.", hmac.rsplit_once('.').unwrap().0);
+    assert!(authority.verify(&none, Role::Publisher, HUB, now()).is_err());
+}
+
+/// A token that is signed with HMAC, whatever its header says.
+fn hmac_signed(claims: &Value, secret: &[u8], alg: &str) -> String {
+    use aws_lc_rs::hmac;
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    // What a published key would look like to a careless hub.
+    let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(secret)});
+    let header = json!({"alg": alg, "typ": "at+jwt", "jwk": jwk, "jku": "https://evil"});
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", encode(&header), encode(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
 }
