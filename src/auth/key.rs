@@ -9,8 +9,9 @@ mod signing;
 
 use std::fmt;
 
-use aws_lc_rs::{hmac, signature::ParsedPublicKey};
+use aws_lc_rs::signature::ParsedPublicKey;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, crypto};
 
 use self::algorithm::Check;
 pub(crate) use self::algorithm::names;
@@ -81,13 +82,15 @@ pub struct Key {
 struct Use {
     algorithm: Algorithm,
     verifier: Verifier,
+    /// To tell whether two keys are the same.
+    bytes: Box<[u8]>,
 }
 
 #[derive(Clone)]
 enum Verifier {
-    /// The secret too, to tell whether two keys are the same.
-    Secret(Box<hmac::Key>, Box<[u8]>),
-    Public(ParsedPublicKey),
+    Library(Box<DecodingKey>, jsonwebtoken::Algorithm),
+    /// ES512, which the library does not have.
+    Own(ParsedPublicKey),
 }
 
 impl Key {
@@ -105,11 +108,12 @@ impl Key {
     /// A raw secret, its bytes as they are.
     pub fn from_secret(secret: &[u8], algorithm: Algorithm) -> Result<Key, KeyError> {
         check_secret(secret, algorithm)?;
-        let Check::Secret(check) = algorithm.check() else {
+        let (KeyType::Secret, Some(library)) = (algorithm.key_type(), algorithm.of_library())
+        else {
             return Err(KeyError::SecretAsPem(algorithm));
         };
-        let verifier = Verifier::Secret(Box::new(hmac::Key::new(check, secret)), secret.into());
-        Ok(Key { kid: None, uses: Box::new([Use { algorithm, verifier }]) })
+        let verifier = Verifier::Library(Box::new(DecodingKey::from_secret(secret)), library);
+        Ok(Key { kid: None, uses: Box::new([Use { algorithm, verifier, bytes: secret.into() }]) })
     }
 
     /// A public key, bound to some algorithms of its type; at least one.
@@ -119,12 +123,19 @@ impl Key {
         kid: Option<Box<str>>,
     ) -> Result<Key, KeyError> {
         let PublicKey { key_type, bytes } = key;
-        let bind = |&algorithm: &Algorithm| match algorithm.check() {
-            Check::Public(check) if algorithm.key_type() == key_type => {
-                let key = ParsedPublicKey::new(check, &bytes).map_err(|_| KeyError::Unreadable)?;
-                Ok(Use { algorithm, verifier: Verifier::Public(key) })
+        let bind = |&algorithm: &Algorithm| {
+            let Check::Public(check) = algorithm.check() else {
+                return Err(KeyError::Mismatch { algorithm, key_type });
+            };
+            if algorithm.key_type() != key_type {
+                return Err(KeyError::Mismatch { algorithm, key_type });
             }
-            _ => Err(KeyError::Mismatch { algorithm, key_type }),
+            let parsed = ParsedPublicKey::new(check, &bytes).map_err(|_| KeyError::Unreadable)?;
+            let verifier = match algorithm.of_library() {
+                None => Verifier::Own(parsed),
+                Some(library) => Verifier::Library(Box::new(of_library(key_type, &bytes)), library),
+            };
+            Ok(Use { algorithm, verifier, bytes: bytes.clone() })
         };
         let uses = algorithms.iter().map(bind).collect::<Result<_, _>>()?;
         Ok(Key { kid, uses })
@@ -154,11 +165,14 @@ impl Key {
         let Some(one) = self.uses.iter().find(|one| one.algorithm == algorithm) else {
             return false;
         };
-        let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
         let message = message.as_bytes();
         match &one.verifier {
-            Verifier::Secret(key, _) => hmac::verify(key, message, &signature).is_ok(),
-            Verifier::Public(key) => key.verify_sig(message, &signature).is_ok(),
+            Verifier::Library(key, algorithm) => {
+                crypto::verify(signature, message, key, *algorithm).unwrap_or(false)
+            }
+            Verifier::Own(key) => URL_SAFE_NO_PAD
+                .decode(signature)
+                .is_ok_and(|signature| key.verify_sig(message, &signature).is_ok()),
         }
     }
 }
@@ -172,12 +186,7 @@ impl PartialEq for Key {
 
 impl PartialEq for Use {
     fn eq(&self, other: &Use) -> bool {
-        let is_same = match (&self.verifier, &other.verifier) {
-            (Verifier::Secret(_, own), Verifier::Secret(_, others)) => own == others,
-            (Verifier::Public(own), Verifier::Public(other)) => own.as_ref() == other.as_ref(),
-            _ => false,
-        };
-        is_same && self.algorithm == other.algorithm
+        self.algorithm == other.algorithm && self.bytes == other.bytes
     }
 }
 
@@ -185,6 +194,16 @@ impl PartialEq for Use {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", names(self.algorithms()))
+    }
+}
+
+/// As the library takes it: it hands the bytes on as they are.
+fn of_library(key_type: KeyType, bytes: &[u8]) -> DecodingKey {
+    match key_type {
+        KeyType::Secret => DecodingKey::from_secret(bytes),
+        KeyType::Rsa => DecodingKey::from_rsa_der(bytes),
+        KeyType::P256 | KeyType::P384 | KeyType::P521 => DecodingKey::from_ec_der(bytes),
+        KeyType::Ed25519 => DecodingKey::from_ed_der(bytes),
     }
 }
 

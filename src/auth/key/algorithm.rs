@@ -99,7 +99,27 @@ impl Algorithm {
         }
     }
 
-    /// How its signatures are checked.
+    /// What the library calls it; `None` where it has no such algorithm.
+    pub(super) fn of_library(self) -> Option<jsonwebtoken::Algorithm> {
+        use jsonwebtoken::Algorithm as Library;
+        Some(match self {
+            Algorithm::Hs256 => Library::HS256,
+            Algorithm::Hs384 => Library::HS384,
+            Algorithm::Hs512 => Library::HS512,
+            Algorithm::Rs256 => Library::RS256,
+            Algorithm::Rs384 => Library::RS384,
+            Algorithm::Rs512 => Library::RS512,
+            Algorithm::Ps256 => Library::PS256,
+            Algorithm::Ps384 => Library::PS384,
+            Algorithm::Ps512 => Library::PS512,
+            Algorithm::Es256 => Library::ES256,
+            Algorithm::Es384 => Library::ES384,
+            Algorithm::EdDsa => Library::EdDSA,
+            Algorithm::Es512 => return None,
+        })
+    }
+
+    /// How keys are read, and signed with.
     pub(super) fn check(self) -> Check {
         match self {
             Algorithm::Hs256 => Check::Secret(hmac::HMAC_SHA256),
