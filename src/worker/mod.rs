@@ -5,6 +5,7 @@
 //! the help of `endpoint`, a subscriber's socket moves to `sockets`, and from then on `pump` feeds
 //! it through `sender`.
 
+mod arrivals;
 mod budget;
 mod clock;
 mod connection;
@@ -12,6 +13,7 @@ mod endpoint;
 mod listener;
 mod local;
 mod memory;
+mod phase;
 pub mod promise;
 pub mod pump;
 mod readiness;
@@ -21,10 +23,14 @@ mod sender;
 mod settings;
 mod sockets;
 mod start;
+pub mod submissions;
 mod waits;
 
 pub use self::{
+    arrivals::{Entrance, NotTaken, NotTakenReason},
+    clock::Clock,
     endpoint::{Audience, EndpointSettings},
+    listener::Listening,
     runtime::Driver,
     settings::{Overload, Settings},
     start::{Bells, StartError, Workers, start},

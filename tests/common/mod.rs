@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod harness;
 pub(crate) mod hub;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod sse;
 pub(crate) mod swarm;
 pub(crate) mod tokens;
