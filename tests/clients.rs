@@ -175,10 +175,10 @@ fn a_publisher_asks_for_another_token_when_one_has_run_out() {
 fn a_key_makes_tokens_that_are_renewed_in_time() {
     let hub = Setup::new(Driver::Epoll).start();
     let proxy = Proxy::start(hub.addr, |_| Fate::Passed);
-    let key = key(PUBLISHER_KEY).lifetime(Duration::from_secs(2));
+    let key = key(PUBLISHER_KEY).lifetime(Duration::from_secs(3));
     let publisher = Publisher::new(&proxy.url, Credentials::key(key)).unwrap();
     let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(4) {
+    while begin.elapsed() < Duration::from_secs(5) {
         // Refused once, it would not be tried again: there is one renewal for each publication.
         publisher.publish(&["a"], "x").unwrap();
         thread::sleep(Duration::from_millis(100));
@@ -344,29 +344,22 @@ fn each_connection_has_a_fresh_token() {
     for credentials in [Credentials::fresh(give), Credentials::key(key(SUBSCRIBER_KEY))] {
         let proxy = Proxy::start(hub.addr, cut);
         let mut subscriber = subscriber(&proxy.url, credentials);
+        let stopper = subscriber.stopper();
         let publisher = publisher(&url(&hub));
-        let publishing = thread::spawn({
-            let connections = {
-                let proxy = Arc::new(proxy);
-                (Arc::clone(&proxy), proxy)
-            };
-            move || {
-                while connections.0.connections() < 4 {
-                    let update = NewUpdate { retry: Some(10), ..NewUpdate::new(&["a"], "x") };
-                    publisher.send(update).unwrap();
-                    thread::sleep(Duration::from_millis(20));
-                }
-                thread::sleep(Duration::from_millis(200));
-                connections.1.field("authorization")
+        let publishing = thread::spawn(move || {
+            while proxy.connections() < 4 {
+                let update = NewUpdate { retry: Some(10), ..NewUpdate::new(&["a"], "x") };
+                publisher.send(update).unwrap();
+                thread::sleep(Duration::from_millis(20));
             }
+            wait_until("the requests", || proxy.field("authorization").len() == 4);
+            stopper.stop();
+            proxy.field("authorization")
         });
-        while !publishing.is_finished() {
-            if let Some(Err(error)) = subscriber.next() {
-                assert!(!error.is_final(), "{error}");
-            }
+        for item in subscriber.by_ref() {
+            assert!(!item.is_err_and(|error| error.is_final()));
         }
         let mut sent = publishing.join().unwrap();
-        assert_eq!(sent.len(), 4);
         sent.sort_unstable();
         sent.dedup();
         assert_eq!(sent.len(), 4, "a token was used twice");

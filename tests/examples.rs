@@ -60,3 +60,17 @@ fn a_hub_in_an_application_serves_a_publisher_and_a_subscriber() {
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && told.contains("the topic `*` is reserved"), "{told}");
 }
+
+#[test]
+fn what_the_readme_shows_is_what_the_examples_do() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let readme = read("README.md");
+    let examples = ["hub", "publish", "subscribe"].map(|name| read(&format!("examples/{name}.rs")));
+    let shown: Vec<_> = readme.split("```rust\n").skip(1).collect();
+    assert!(shown.len() > 3);
+    for shown in shown {
+        let snippet = shown.split("```").next().unwrap();
+        assert!(examples.iter().any(|example| example.contains(snippet)), "{snippet}");
+    }
+}

@@ -205,8 +205,8 @@ impl HubBuilder {
     /// promises aborts the process.
     ///
     /// # Errors
-    /// [`ServeError::Mistakes`], with every mistake in the settings; or why it could not be started:
-    /// then nothing of it runs.
+    /// [`ServeError::Mistakes`], with every mistake in the settings; or why it could not be
+    /// started: then nothing of it runs.
     pub fn start(self) -> Result<Hub, ServeError> {
         let (config, listening) = self.load()?;
         let open_files = limits::open_files() / OPEN_FILES_SHARE;

@@ -103,7 +103,9 @@ pub struct TokenKey {
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(600);
 /// The part of a token's life in which it is used.
 const LIFETIME_USED: f64 = 0.8;
-const LIFETIME_MIN: Duration = Duration::from_secs(1);
+/// Tokens count in whole seconds: so much of a life may be over when it begins.
+const LIFETIME_LOST: Duration = Duration::from_secs(1);
+const LIFETIME_MIN: Duration = Duration::from_secs(2);
 
 impl TokenKey {
     /// Tokens of this key live for ten minutes, name the client `petasos` and the hub by its URL,
@@ -146,7 +148,8 @@ impl TokenKey {
         self
     }
 
-    /// From `iat` to `exp`; at least a second. Tokens are renewed when four fifths of it are over.
+    /// From `iat` to `exp`, whole seconds; at least two. Tokens are renewed when four fifths of it
+    /// are over.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime.max(LIFETIME_MIN);
         self
@@ -250,7 +253,8 @@ impl Tokens {
             Source::Token(token) => return Ok(Some(Arc::clone(token))),
             Source::Fresh(give) => (give(), None),
             Source::Key(key) => {
-                let renew_at = Instant::now() + key.lifetime.mul_f64(LIFETIME_USED);
+                let life = key.lifetime.saturating_sub(LIFETIME_LOST);
+                let renew_at = Instant::now() + life.mul_f64(LIFETIME_USED);
                 (key.mint(hub_url, need), Some(renew_at))
             }
         };

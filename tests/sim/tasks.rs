@@ -184,7 +184,7 @@ fn open(client: usize, interest: Interest, last_event_id: Option<&str>) -> Joine
     joiner
 }
 
-fn draft(world: &World, publication: usize) -> Draft {
+pub(crate) fn draft(world: &World, publication: usize) -> Draft {
     let sent = &world.oracle.publications[publication];
     let fields = Fields {
         id: sent.id.as_deref(),
