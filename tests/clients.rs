@@ -302,7 +302,7 @@ fn a_subscriber_that_waits_for_anything_ends_at_once_when_told() {
         let stopper = subscriber.stopper();
         let waiting = thread::spawn(move || {
             let mut errors = 0;
-            while let Some(item) = subscriber.next() {
+            for item in subscriber.by_ref() {
                 assert!(item.is_err());
                 errors += 1;
             }
