@@ -209,7 +209,7 @@ fn private_updates_come_to_a_subscriber_with_a_key() {
 
 #[test]
 fn nothing_is_lost_by_a_subscriber_that_is_cut_again_and_again_under_load() {
-    const UPDATES: usize = 3000;
+    const UPDATES: usize = 1500;
     let hub = Setup::new(Driver::Epoll).start();
     // Some before anything came.
     let proxy = Proxy::start(hub.addr, |connection| {
@@ -226,6 +226,7 @@ fn nothing_is_lost_by_a_subscriber_that_is_cut_again_and_again_under_load() {
                 let data = number.to_string();
                 let update = NewUpdate { retry: Some(1), ..NewUpdate::new(&["a"], &data) };
                 publisher.send(update).unwrap();
+                thread::sleep(Duration::from_millis(3));
             }
         }
     });

@@ -83,6 +83,7 @@ impl fmt::Debug for Hub {
 
 pub(super) fn start(config: Config, place: Place) -> Result<Hub, ServeError> {
     let running = Running::start(config, place)?;
+    running.announce();
     let no_guest = || ServeError::Settings("the application cannot publish".to_owned());
     let listen = &running.config.listen;
     Ok(Hub {

@@ -35,6 +35,7 @@ fn run(config: Config, banner: Option<&str>) -> Result<(), ServeError> {
     limits::refuse_huge_pages();
     let running = Running::start(config, Place { open_files, listening: None, has_guest: false })?;
     limits::advise(open_files, &running.settings);
+    running.announce();
     if let Some(banner) = banner {
         // Nobody may read it any more.
         let _ = writeln!(std::io::stdout(), "{banner}");

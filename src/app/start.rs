@@ -81,8 +81,22 @@ impl Running {
         let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
         let workers =
             worker::start(&hub.worker, &listening, bells, &log.exchange, &readers, &seeds)?;
-        announce(&workers, hub.worker.workers, config.workers.driver);
         Ok(Running { workers, settings: hub.worker, config, guest, log })
+    }
+
+    /// Tells that it runs, and where.
+    pub(super) fn announce(&self) {
+        let Running { workers, settings, config, .. } = self;
+        if config.workers.driver == Driver::Auto && workers.driver() == Driver::Epoll {
+            tracing::warn!(
+                "io_uring is not allowed here (an old kernel, a seccomp profile, or the sysctl \
+                 kernel.io_uring_disabled): the workers run on epoll"
+            );
+        }
+        let (driver, count) = (workers.driver(), settings.workers);
+        for addr in workers.addrs() {
+            tracing::info!(%addr, %driver, workers = count, "listening on http://{addr}");
+        }
     }
 
     /// Ends it: no more connections are taken, what is under way is finished, and subscribers are
@@ -148,17 +162,5 @@ impl Drop for Log {
             // A panic in there has ended the process.
             let _ = thread.join();
         }
-    }
-}
-
-fn announce(running: &Workers, workers: usize, asked: Driver) {
-    if asked == Driver::Auto && running.driver() == Driver::Epoll {
-        tracing::warn!(
-            "io_uring is not allowed here (an old kernel, a seccomp profile, or the sysctl \
-             kernel.io_uring_disabled): the workers run on epoll"
-        );
-    }
-    for addr in running.addrs() {
-        tracing::info!(%addr, driver = %running.driver(), workers, "listening on http://{addr}");
     }
 }

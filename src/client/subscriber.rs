@@ -223,8 +223,8 @@ impl Subscriber {
     }
 
     /// The same events for asynchronous code, on whatever runtime. A thread of its own reads them;
-    /// `events_max` may wait to be taken (or 4 MiB of them); then it reads no more, and the hub sees
-    /// a slow subscriber.
+    /// `events_max` may wait to be taken (or 4 MiB of them); then it reads no more, and the hub
+    /// sees a slow subscriber.
     pub fn into_stream(self, events_max: usize) -> UpdateStream {
         UpdateStream::start(self, events_max)
     }
