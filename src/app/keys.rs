@@ -29,10 +29,20 @@ const FIRST_FETCH_WAIT: Duration = Duration::from_secs(3);
 /// A set, which several issuers and roles may share.
 type Set = (Location, Vec<Algorithm>);
 
+/// Ends the threads when it is dropped.
+pub(super) struct Keepers(pub(super) Arc<Keyring>);
+
+impl Drop for Keepers {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Makes the keyring, and starts fetching.
-pub(super) fn start(config: &Config) -> Result<Arc<Keyring>, ServeError> {
+pub(super) fn start(config: &Config) -> Result<Keepers, ServeError> {
     let (authority, sets) = authority(config)?;
     let keyring = Arc::new(Keyring::new(authority, sets.len()));
+    let keepers = Keepers(Arc::clone(&keyring));
     let (began, has_begun) = mpsc::channel();
     let timing = Timing { refresh: config.access.jwks_refresh, stale: config.access.jwks_stale };
     for (index, (location, algorithms)) in sets.into_iter().enumerate() {
@@ -49,7 +59,7 @@ pub(super) fn start(config: &Config) -> Result<Arc<Keyring>, ServeError> {
     }
     drop(began);
     wait_for_all(&has_begun);
-    Ok(keyring)
+    Ok(keepers)
 }
 
 /// Waits until every sender is gone.

@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::config::{LogFormat, LogLevel, Logging, Notice};
+use crate::config::{LogFormat, LogLevel, Logging};
 
 /// Lines that may wait to be written.
 const LINES_MAX: usize = 16 * 1024;
@@ -48,14 +48,4 @@ fn install(writer: NonBlocking, level: LevelFilter, json: bool, ansi: bool) {
     } else {
         builder.try_init().map_err(drop)
     };
-}
-
-/// Logs what was found out about the settings.
-pub(super) fn notice(notice: &Notice) {
-    match notice.level {
-        LogLevel::Error => tracing::error!("{notice}"),
-        LogLevel::Warn => tracing::warn!("{notice}"),
-        LogLevel::Info => tracing::info!("{notice}"),
-        LogLevel::Debug => tracing::debug!("{notice}"),
-    }
 }

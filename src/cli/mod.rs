@@ -17,7 +17,7 @@ use std::{
 };
 
 use crate::{
-    client::ClientError,
+    client::{ClientError, Credentials},
     config::{Config, Environment, Notice, without_line_end},
 };
 
@@ -199,26 +199,38 @@ fn client_arguments() -> [clap::Arg; 2] {
     ]
 }
 
-/// The URL and the token, if there is one.
-fn client_values(
-    matches: &ArgMatches,
-    surroundings: &mut Surroundings<'_>,
-) -> Result<(String, Option<String>), Failure> {
-    let url = surroundings.value(matches, "url", "PETASOS_URL");
-    let token = surroundings.value(matches, "token", "PETASOS_TOKEN");
-    let token = token.map(|token| surroundings.secret(&token)).transpose()?;
-    Ok((url.unwrap_or_else(|| URL_DEFAULT.to_owned()), token))
+/// Which hub a client command speaks to, and with which token, if there is one.
+struct Client {
+    url: String,
+    token: Option<String>,
+}
+
+impl Client {
+    fn read(matches: &ArgMatches, surroundings: &mut Surroundings<'_>) -> Result<Client, Failure> {
+        let url = surroundings.value(matches, "url", "PETASOS_URL");
+        let token = surroundings.value(matches, "token", "PETASOS_TOKEN");
+        let token = token.map(|token| surroundings.secret(&token)).transpose()?;
+        Ok(Client { url: url.unwrap_or_else(|| URL_DEFAULT.to_owned()), token })
+    }
+
+    fn credentials(&self) -> Credentials {
+        self.token.as_deref().map_or_else(Credentials::none, Credentials::token)
+    }
 }
 
 /// The error, and on the next line what may help.
 fn explain(error: &ClientError, action: &str, has_token: bool) -> String {
     let help = match error {
-        ClientError::Unreachable { .. } => {
+        ClientError::Unreachable { .. } | ClientError::Timeout { .. } => {
             "is the hub running, and is this its URL (--url)? `petasos --dev` starts one to try"
         }
         ClientError::BadUrl(_) | ClientError::NotAStream { .. } => "set the hub's URL with --url",
         ClientError::BadToken => "give the token alone, without `Bearer`, or @FILE for a file",
-        ClientError::Broken(_) | ClientError::TooLong(_) => return error.to_string(),
+        ClientError::Redirected { .. } => "set that URL with --url",
+        ClientError::NoToken(_)
+        | ClientError::Broken(_)
+        | ClientError::Silent(_)
+        | ClientError::TooLong(_) => return error.to_string(),
         ClientError::Refused(refusal) => match refusal.status {
             401 if has_token => {
                 "the token is not accepted: its key, issuer, audience or time does not fit; \

@@ -2,10 +2,10 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{Failure, Surroundings, client_arguments, client_values, explain};
+use super::{Client, Failure, Surroundings, client_arguments, explain};
 use crate::{
-    client::{Publication, Publisher},
-    config::without_line_end,
+    client::{NewUpdate, Publisher},
+    config::{parse_duration, without_line_end},
 };
 
 const EXAMPLES: &str = "\
@@ -35,12 +35,17 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Only for subscribers whose token allows it"),
         )
-        .arg(value("id", "ID", "Id of the update; without it the hub makes one"))
+        .arg(value("id", "ID", "Id of the update; without it a random one"))
         .arg(value("type", "TYPE", "Type of the event"))
         .arg(
             value("retry", "MS", "Milliseconds that subscribers wait before they reconnect")
                 .value_parser(value_parser!(u64)),
         )
+        .arg(value(
+            "patience",
+            "DURATION",
+            "How long to try while the hub is busy or away [default: 0s, once]",
+        ))
 }
 
 pub(super) fn publish(
@@ -48,14 +53,14 @@ pub(super) fn publish(
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), Failure> {
     let text = |name| matches.get_one::<String>(name).map(String::as_str);
-    let (url, token) = client_values(matches, surroundings)?;
+    let client = Client::read(matches, surroundings)?;
     let data = match text("data") {
         Some(data) => data.to_owned(),
         None => without_line_end(&surroundings.input_text()?).to_owned(),
     };
     let topics: Vec<&str> =
         matches.get_many::<String>("topic").unwrap_or_default().map(String::as_str).collect();
-    let publication = Publication {
+    let publication = NewUpdate {
         topics: &topics,
         data: &data,
         private: matches.get_flag("private"),
@@ -63,9 +68,12 @@ pub(super) fn publish(
         event_type: text("type"),
         retry: matches.get_one("retry").copied(),
     };
-    let id = Publisher::new(&url, token.as_deref())
-        .and_then(|publisher| publisher.publish(&publication))
-        .map_err(|error| Failure::Told(explain(&error, "publish", token.is_some())))?;
+    let patience = text("patience").map(parse_duration).transpose();
+    let patience = patience.map_err(|problem| Failure::Told(format!("--patience: {problem}")))?;
+    let id = Publisher::new(&client.url, client.credentials())
+        .map(|publisher| publisher.with_patience(patience.unwrap_or_default()))
+        .and_then(|publisher| publisher.send(publication))
+        .map_err(|error| Failure::Told(explain(&error, "publish", client.token.is_some())))?;
     writeln!(surroundings.output, "{id}")?;
     Ok(())
 }

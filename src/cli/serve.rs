@@ -121,6 +121,7 @@ fn read(matches: &ArgMatches, surroundings: &Surroundings<'_>) -> Result<Loaded,
         file: file.map(|(name, text)| ConfigFile { name, text }),
         environment: surroundings.environment,
         flags: &flags(matches),
+        application: None,
         read_file: &read_file,
     });
     loaded.map_err(|mistakes| {

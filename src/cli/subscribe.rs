@@ -3,8 +3,8 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
-use super::{Failure, Surroundings, client_arguments, client_values, explain};
-use crate::client::{Event, Subscriber, Subscription};
+use super::{Client, Failure, Surroundings, client_arguments, explain};
+use crate::client::{Event, Matcher, Subscriber, Subscription, Update};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,28 +50,37 @@ pub(super) fn subscribe(
     matches: &ArgMatches,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), Failure> {
-    let (url, token) = client_values(matches, surroundings)?;
-    let topics: Vec<&str> =
-        matches.get_many::<String>("topic").unwrap_or_default().map(String::as_str).collect();
+    let client = Client::read(matches, surroundings)?;
+    let topics = matches.get_many::<String>("topic").unwrap_or_default();
+    let matchers: Vec<Matcher> = topics.map(|topic| topic.as_str().into()).collect();
     let subscription = Subscription {
-        topics: &topics,
+        matchers: &matchers,
         last_event_id: matches.get_one::<String>("last-event-id").map(String::as_str),
         ..Subscription::default()
     };
-    let told = |error| Failure::Told(explain(&error, "subscribe", token.is_some()));
-    let subscriber = Subscriber::new(&url, token.as_deref(), &subscription).map_err(told)?;
+    let told = |error| Failure::Told(explain(&error, "subscribe", client.token.is_some()));
+    let subscriber =
+        Subscriber::new(&client.url, client.credentials(), &subscription).map_err(told)?;
     let is_json = matches.get_flag("json");
     let count = matches.get_one::<u64>("count").copied();
     let mut printed = 0;
     for item in subscriber {
         match item {
-            Ok(event) => {
-                writeln!(surroundings.output, "{}", line(&event, is_json))?;
+            Ok(Event::Update(update)) => {
+                writeln!(surroundings.output, "{}", line(&update, is_json))?;
                 surroundings.output.flush()?;
                 printed += 1;
                 if count == Some(printed) {
                     return Ok(());
                 }
+            }
+            Ok(Event::Gap(gap)) => {
+                let _ = writeln!(
+                    surroundings.errors,
+                    "petasos: updates may be missing here, or come again: the hub does not go on \
+                     after the last event{}",
+                    gap.resumed_from.map_or(String::new(), |id| format!(", but after {id}"))
+                );
             }
             Err(error) if error.is_final() => return Err(told(error)),
             Err(error) => {
@@ -82,9 +91,10 @@ pub(super) fn subscribe(
     Ok(())
 }
 
-fn line(event: &Event, is_json: bool) -> String {
+fn line(update: &Update, is_json: bool) -> String {
+    let Update { id, event_type, data } = update;
     match is_json {
-        true => json!({ "id": event.id, "type": event.event_type, "data": event.data }).to_string(),
-        false => event.data.clone(),
+        true => json!({ "id": id, "type": event_type, "data": data }).to_string(),
+        false => data.clone(),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         mint::sign,
     },
     config::{DEV_ISSUER, Secret, parse_algorithm, parse_duration},
+    protocol::uuid::random_urn,
 };
 
 const EXAMPLES: &str = "\
@@ -157,7 +158,7 @@ fn body(claims: &Claims, now: u64, random: u128) -> Value {
         "sub": subject,
         "client_id": claims.issuer.as_deref().unwrap_or(subject),
         "iat": now,
-        "jti": uuid(random),
+        "jti": random_urn(random),
     });
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -188,15 +189,6 @@ fn detail(action: &str, topics: &[String]) -> Value {
         "actions": [action],
         "topics": topics,
     })
-}
-
-/// A random UUID (RFC 9562 §5.4) as a URN.
-fn uuid(random: u128) -> String {
-    let bits = (random & !(0xf << 76) & !(0b11 << 62)) | (4 << 76) | (0b10 << 62);
-    let digits = format!("{bits:032x}");
-    let (a, b, c, d, e) =
-        (&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]);
-    format!("urn:uuid:{a}-{b}-{c}-{d}-{e}")
 }
 
 #[cfg(test)]

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-/// Where the hub has not said anything.
-const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 /// Failures double the wait up to this.
 const FAILURE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// A hub that asks for more than this is not believed.
-const RETRY_MAX: Duration = Duration::from_secs(3600);
+pub(super) const ASKED_MAX: Duration = Duration::from_secs(3600);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
-    retry: Option<Duration>,
+    /// The wait after the first failure, and after a success.
+    first: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    /// The hub asked for this wait (the `retry` field).
-    pub(super) fn set_retry(&mut self, retry: Option<Duration>) {
-        self.retry = retry.or(self.retry);
+    pub(super) fn new(first: Duration) -> Self {
+        Backoff { first, failures: 0 }
+    }
+
+    /// The hub asked for this wait (the `retry` field of a stream).
+    pub(super) fn set_first(&mut self, first: Option<Duration>) {
+        self.first = first.unwrap_or(self.first);
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -30,15 +33,23 @@ impl Backoff {
     }
 
     /// The wait before the next attempt. `random` spreads clients that failed together over
-    /// another fifth.
+    /// another half.
     pub(super) fn wait(&self, random: u8) -> Duration {
-        let retry = self.retry.unwrap_or(RETRY_DEFAULT).min(RETRY_MAX);
+        let first = self.first.min(ASKED_MAX);
         if self.failures == 0 {
-            return retry;
+            return first;
         }
-        let doubled = retry.max(Duration::from_millis(100)) * (1 << (self.failures - 1).min(10));
-        let wait = doubled.min(FAILURE_WAIT_MAX).max(retry);
-        wait + wait * u32::from(random) / (5 * 255)
+        let doubled = first.max(Duration::from_millis(100)) * (1 << (self.failures - 1).min(10));
+        let wait = doubled.min(FAILURE_WAIT_MAX).max(first);
+        wait + wait * u32::from(random) / (2 * 255)
+    }
+
+    /// The same with the randomness of the system.
+    pub(super) fn next_wait(&self) -> Duration {
+        let mut random = [0];
+        // Without randomness the wait is merely not spread.
+        let _ = getrandom::fill(&mut random);
+        self.wait(random[0])
     }
 }
 
@@ -46,10 +57,12 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
     fn failures_double_the_wait_and_success_resets_it() {
-        let mut backoff = Backoff::default();
-        assert_eq!(backoff.wait(0), Duration::from_secs(1));
+        let mut backoff = Backoff::new(SECOND);
+        assert_eq!(backoff.wait(0), SECOND);
         let waits: Vec<_> = (0..8)
             .map(|_| {
                 backoff.failed();
@@ -57,22 +70,22 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(backoff.wait(255), Duration::from_secs(36));
+        assert_eq!(backoff.wait(255), Duration::from_secs(45));
         backoff.succeeded();
-        assert_eq!(backoff.wait(255), Duration::from_secs(1));
+        assert_eq!(backoff.wait(255), SECOND);
     }
 
     #[test]
     fn the_hub_is_obeyed_within_reason() {
-        let mut backoff = Backoff::default();
-        backoff.set_retry(Some(Duration::from_secs(90)));
-        backoff.set_retry(None);
+        let mut backoff = Backoff::new(SECOND);
+        backoff.set_first(Some(Duration::from_secs(90)));
+        backoff.set_first(None);
         assert_eq!(backoff.wait(0), Duration::from_secs(90));
         backoff.failed();
         assert_eq!(backoff.wait(0), Duration::from_secs(90));
-        backoff.set_retry(Some(Duration::from_millis(u64::MAX)));
+        backoff.set_first(Some(Duration::from_millis(u64::MAX)));
         assert_eq!(backoff.wait(0), Duration::from_secs(3600));
-        backoff.set_retry(Some(Duration::ZERO));
+        backoff.set_first(Some(Duration::ZERO));
         assert_eq!(backoff.wait(0), Duration::from_millis(100));
         (0..u16::MAX).for_each(|_| backoff.failed());
         assert_eq!(backoff.wait(0), Duration::from_secs(30));

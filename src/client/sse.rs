@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-/// An event, as a browser's `EventSource` would dispatch it.
+/// An update, as a browser's `EventSource` would dispatch it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct Update {
     /// The last event id when the event came: that of the event itself, if it has one.
     pub id: String,
     /// `message` unless the publisher gave a type.
@@ -65,7 +65,7 @@ impl Parser {
     }
 
     /// Takes the next bytes and appends the events that they complete to `events`.
-    pub fn push(&mut self, mut bytes: &[u8], events: &mut Vec<Event>) -> Result<(), TooLong> {
+    pub fn push(&mut self, mut bytes: &[u8], events: &mut Vec<Update>) -> Result<(), TooLong> {
         while !bytes.is_empty() {
             if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
                 bytes = &bytes[1..];
@@ -93,7 +93,7 @@ impl Parser {
         Ok(())
     }
 
-    fn take_line(&mut self, line: &[u8], events: &mut Vec<Event>) {
+    fn take_line(&mut self, line: &[u8], events: &mut Vec<Update>) {
         let is_first = std::mem::take(&mut self.at_start);
         let line = if is_first { line.strip_prefix(BOM).unwrap_or(line) } else { line };
         if line.is_empty() {
@@ -121,7 +121,7 @@ impl Parser {
         }
     }
 
-    fn dispatch(&mut self, events: &mut Vec<Event>) {
+    fn dispatch(&mut self, events: &mut Vec<Update>) {
         self.last_event_id.clone_from(&self.id);
         let event_type = std::mem::take(&mut self.event_type);
         // The line feed after the last line; no line at all is no event.
@@ -131,7 +131,7 @@ impl Parser {
         let data = text(&self.data);
         self.data.clear();
         let event_type = if event_type.is_empty() { "message".to_owned() } else { event_type };
-        events.push(Event { id: self.last_event_id.clone(), event_type, data });
+        events.push(Update { id: self.last_event_id.clone(), event_type, data });
     }
 }
 
@@ -145,12 +145,12 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn event(id: &str, event_type: &str, data: &str) -> Event {
-        Event { id: id.to_owned(), event_type: event_type.to_owned(), data: data.to_owned() }
+    fn event(id: &str, event_type: &str, data: &str) -> Update {
+        Update { id: id.to_owned(), event_type: event_type.to_owned(), data: data.to_owned() }
     }
 
     /// The events of `stream`, which must not depend on how it is cut.
-    fn read(stream: &[u8]) -> (Vec<Event>, Parser) {
+    fn read(stream: &[u8]) -> (Vec<Update>, Parser) {
         let whole = read_in_pieces(stream, stream.len().max(1));
         for size in 1..stream.len().min(9) {
             let cut = read_in_pieces(stream, size);
@@ -161,7 +161,7 @@ mod tests {
         whole
     }
 
-    fn read_in_pieces(stream: &[u8], size: usize) -> (Vec<Event>, Parser) {
+    fn read_in_pieces(stream: &[u8], size: usize) -> (Vec<Update>, Parser) {
         let mut parser = Parser::new("", 1000);
         let mut events = Vec::new();
         for piece in stream.chunks(size) {

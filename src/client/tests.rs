@@ -48,8 +48,22 @@ const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charse
                       Transfer-Encoding: chunked\r\n\r\n";
 const LAST_CHUNK: &str = "0\r\n\r\n";
 
+/// A publisher that tries once.
+fn publisher(url: &str, token: Option<&str>) -> Result<Publisher, ClientError> {
+    let credentials = token.map_or_else(Credentials::none, Credentials::token);
+    Ok(Publisher::new(url, credentials)?.with_patience(Duration::ZERO))
+}
+
+fn update(event: Option<Result<Event, ClientError>>) -> Update {
+    match event {
+        Some(Ok(Event::Update(update))) => update,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn subscribe(url: &str, subscription: &Subscription<'_>) -> Subscriber {
-    let mut subscriber = Subscriber::new(url, Some("a.b.c"), subscription).unwrap();
+    let credentials = Credentials::token("a.b.c");
+    let mut subscriber = Subscriber::new(url, credentials, subscription).unwrap();
     // Tests do not wait for long.
     subscriber.set_retry_for_tests(Duration::from_millis(1));
     subscriber
@@ -59,7 +73,7 @@ fn subscribe(url: &str, subscription: &Subscription<'_>) -> Subscriber {
 fn an_update_is_published_as_a_form() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nurn1";
     let (url, server) = server(vec![vec![answer]]);
-    let publication = Publication {
+    let publication = NewUpdate {
         topics: &["https://e.org/a b", "x&y"],
         data: "caf\u{e9}\n+",
         private: true,
@@ -67,7 +81,7 @@ fn an_update_is_published_as_a_form() {
         event_type: Some("t"),
         retry: Some(5),
     };
-    let id = Publisher::new(&url, Some("a.b.c")).unwrap().publish(&publication).unwrap();
+    let id = publisher(&url, Some("a.b.c")).unwrap().send(publication).unwrap();
     assert_eq!(id, "urn1");
     let request = server.join().unwrap().remove(0);
     assert!(request.starts_with("post /.well-known/mercure http/1.1\r\n"), "{request}");
@@ -94,8 +108,8 @@ fn a_refusal_carries_the_hubs_explanation() {
         ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "the hub answered 503"),
     ] {
         let (url, server) = server(vec![vec![answer]]);
-        let publisher = Publisher::new(&url, None).unwrap();
-        let refused = publisher.publish(&Publication::default()).unwrap_err();
+        let publisher = publisher(&url, None).unwrap();
+        let refused = publisher.publish(&[], "").unwrap_err();
         assert_eq!(refused.to_string(), text);
         assert_eq!(refused.is_final(), !text.contains("503"));
         assert!(!server.join().unwrap()[0].contains("authorization"));
@@ -107,21 +121,24 @@ fn a_hub_that_is_not_there_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hub", listener.local_addr().unwrap());
     drop(listener);
-    let error = Publisher::new(&url, None).unwrap().publish(&Publication::default()).unwrap_err();
+    let error = publisher(&url, None).unwrap().publish(&[], "").unwrap_err();
     assert!(error.to_string().starts_with(&format!("no answer from {url}: ")), "{error}");
     assert!(!error.is_final());
 }
 
 #[test]
 fn malformed_urls_and_tokens_are_refused_before_anything_is_sent() {
-    assert!(matches!(Publisher::new("hub", None), Err(ClientError::BadUrl(_))));
-    assert!(matches!(Publisher::new("ftp://hub", None), Err(ClientError::BadUrl(_))));
-    for token in ["", "a b", "a\r\nx: y"] {
-        let error = Publisher::new("http://hub", Some(token)).unwrap_err();
-        assert!(matches!(error, ClientError::BadToken), "{token}");
-        assert!(!format!("{:?}", Publisher::new("http://hub", Some("a.b.c"))).contains("a.b.c"));
+    for url in ["hub", "ftp://hub", "http://user:sesame@hub/", "http:// sesame@hub"] {
+        let error = publisher(url, None).unwrap_err();
+        assert!(matches!(error, ClientError::BadUrl(_)), "{error}");
+        assert!(!error.to_string().contains("sesame"), "{error}");
     }
-    assert!(Publisher::new("https://hub.example/", Some("a.b-c_d.e=")).is_ok());
+    for token in ["", "a b", "a\r\nx: y"] {
+        let error = publisher("http://hub", Some(token)).unwrap_err();
+        assert!(matches!(error, ClientError::BadToken), "{token}");
+        assert!(!format!("{:?}", publisher("http://hub", Some("a.b.c"))).contains("a.b.c"));
+    }
+    assert!(publisher("https://hub.example/", Some("a.b-c_d.e=")).is_ok());
 }
 
 #[test]
@@ -140,13 +157,15 @@ fn events_come_as_soon_as_they_are_there_and_streams_are_resumed() {
         vec![STREAM, "10\r\nid: \u{e9}\ndata: c\n\n\r\n", LAST_CHUNK],
         vec![STREAM, "9\r\ndata: d\n\n\r\n"],
     ]);
-    let subscription = Subscription { topics: &["https://e.org/a?b", "*"], ..Default::default() };
+    let matchers = ["https://e.org/a?b".into(), Matcher::UrlPattern("/:b".to_owned()), "*".into()];
+    let subscription = Subscription { matchers: &matchers, ..Default::default() };
     let mut subscriber = subscribe(&url, &subscription);
     let mut events = Vec::new();
-    let mut errors = 0;
+    let (mut errors, mut gaps) = (0, Vec::new());
     while events.len() < 4 {
         match subscriber.next().unwrap() {
-            Ok(event) => events.push((event.id, event.data)),
+            Ok(Event::Update(update)) => events.push((update.id, update.data)),
+            Ok(Event::Gap(gap)) => gaps.push(gap.requested),
             Err(error) => {
                 assert!(matches!(error, ClientError::Broken(_)), "{error}");
                 errors += 1;
@@ -157,12 +176,19 @@ fn events_come_as_soon_as_they_are_there_and_streams_are_resumed() {
     let e = "\u{e9}";
     assert_eq!(events, [("urn:1", "a"), ("urn:2", "b\n"), (e, "c"), (e, "d")]);
     assert_eq!(errors, 1);
+    // This server does not say where it goes on.
+    assert_eq!(gaps, ["urn:1", "urn:2", e]);
     drop(subscriber);
 
     let requests = server.join().unwrap();
-    for request in &requests {
-        let target = "get /.well-known/mercure?match=https%3a%2f%2fe.org%2fa%3fb&match=* http/1.1";
-        assert!(request.starts_with(target), "{request}");
+    for (i, request) in requests.iter().enumerate() {
+        // The first one asks where it begins.
+        let cursor = if i == 0 { "&last_event_id=" } else { "" };
+        let target = format!(
+            "get /.well-known/mercure?match=https%3a%2f%2fe.org%2fa%3fb\
+             &match_urlpattern=%2f%3ab&match=*{cursor} http/1.1"
+        );
+        assert!(request.starts_with(&target), "{request}");
         assert!(request.contains("accept: text/event-stream\r\n"), "{request}");
         assert!(request.contains("authorization: bearer a.b.c\r\n"), "{request}");
     }
@@ -184,10 +210,14 @@ fn an_id_without_an_event_counts_after_the_events_before_it() {
         vec![STREAM, "9\r\ndata: c\n\n\r\n"],
     ]);
     let mut subscriber = subscribe(&url, &Subscription::default());
-    for (data, id) in [("a", "1"), ("b", "2"), ("c", "3")] {
-        assert_eq!(subscriber.next().unwrap().unwrap().data, data);
+    for (data, id) in [("a", "1"), ("b", "2")] {
+        assert_eq!(update(subscriber.next()).data, data);
         assert_eq!(subscriber.last_event_id(), id);
     }
+    let gap = Gap { requested: "3".to_owned(), resumed_from: None };
+    assert_eq!(subscriber.next().unwrap().unwrap(), Event::Gap(gap));
+    assert_eq!(update(subscriber.next()).data, "c");
+    assert_eq!(subscriber.last_event_id(), "3");
     assert!(server.join().unwrap()[1].contains("last-event-id: 3\r\n"));
 }
 
@@ -217,8 +247,11 @@ fn what_cannot_get_better_ends_the_iterator() {
     let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let refused = "HTTP/1.1 401 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let (url, server) = server(vec![vec![busy], vec![refused]]);
-    let subscription =
-        Subscription { topics: &["a"], last_event_id: Some("earliest"), ..Default::default() };
+    let subscription = Subscription {
+        matchers: &["a".into()],
+        last_event_id: Some("earliest"),
+        ..Default::default()
+    };
     let mut subscriber = subscribe(&url, &subscription);
     let statuses: Vec<_> = subscriber
         .by_ref()
@@ -256,6 +289,6 @@ fn a_silent_hub_is_given_up() {
     let silence_max = Some(Duration::from_millis(100));
     let mut subscriber = subscribe(&url, &Subscription { silence_max, ..Default::default() });
     let error = subscriber.next().unwrap().unwrap_err();
-    assert!(matches!(error, ClientError::Broken(_)), "{error:?}");
+    assert!(matches!(error, ClientError::Silent(_)), "{error:?}");
     server.join().unwrap();
 }

@@ -32,13 +32,14 @@ pub(super) fn mixed_issuers(config: &Config) -> Option<Mistake> {
     })
 }
 
-pub(super) fn missing_keys(config: &Config) -> Vec<Mistake> {
+/// `publishers`: everybody who publishes needs a token.
+pub(super) fn missing_keys(config: &Config, publishers: bool) -> Vec<Mistake> {
     let has = |role| {
         config.access.keys.iter().any(|key| key.role == role)
             || config.access.key_sets.iter().any(|set| set.role == role)
     };
     let mut mistakes = Vec::new();
-    if !has(Role::Publisher) {
+    if publishers && !has(Role::Publisher) {
         mistakes.push(missing(
             "no key for publishers: set MERCURE_PUBLISHER_JWT_KEY (or a directive `publisher_jwt` \
              or `issuer`), or run `petasos --dev` to try things out",

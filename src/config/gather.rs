@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     dev,
     directives::{self, Directive, Placeholders},
-    load::{Mistake, Notice, Sources},
+    load::{Mistake, Notice, Said, Sources},
     setting::{Given, Kind, Setting, Source},
     settings::settings,
     tree::LogLevel,
@@ -43,6 +43,7 @@ pub(super) fn gather(sources: &Sources<'_>) -> Gathered {
     for (setting, values) in sources.flags {
         gatherer.flag(setting, values);
     }
+    gatherer.application(sources.application.unwrap_or_default());
     gatherer.gathered
 }
 
@@ -102,6 +103,23 @@ impl Gatherer<'_> {
         } else {
             for value in values {
                 self.text(setting, value, &source);
+            }
+        }
+    }
+
+    /// Lines are counted over all texts.
+    fn application(&mut self, said: &[Said]) {
+        let mut lines = 0;
+        for said in said {
+            match said {
+                Said::Text(text) => {
+                    self.directives(text, &|line| Source::Application { line: lines + line });
+                    lines += text.lines().count();
+                }
+                Said::Directive(directive) => {
+                    let source = Source::Builder(directive.name.clone());
+                    self.directive(directive.clone(), &|_| source.clone());
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use super::{
     access::{self, AccessDraft},
     checks,
+    directives::Directive,
     gather::{self, Gathered},
     keys::Secret,
     setting::{Given, Kind, Setting, Source},
@@ -24,8 +25,20 @@ pub struct Sources<'a> {
     pub environment: &'a Environment,
     /// Flags with their values, in the order given.
     pub flags: &'a [(&'static Setting, Vec<String>)],
+    /// What an application says of the hub inside of it, in this order. The application publishes
+    /// without a token, so keys of publishers are not needed.
+    pub application: Option<&'a [Said]>,
     /// The text of a file, or why there is none: for files that settings name.
     pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+/// What an application says of its hub.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// Directives, as they stand in a configuration file.
+    Text(String),
+    /// One directive whose words are taken as they are: nothing in them is a placeholder.
+    Directive(Directive),
 }
 
 /// The configuration file.
@@ -188,7 +201,7 @@ fn finish(
     config.access.authorization_servers = authorization_servers;
     checks::fit_budgets(&mut config);
     if keys_are_known {
-        mistakes.extend(checks::missing_keys(&config));
+        mistakes.extend(checks::missing_keys(&config, sources.application.is_none()));
         mistakes.extend(checks::mixed_issuers(&config));
         notices.extend(checks::warnings(&config));
     }
@@ -214,8 +227,7 @@ fn describe(setting: &Setting, givens: &[Given]) -> Vec<InForce> {
             _ => {}
         }
         let block = given.block.as_ref().map(|block| block.iter().map(access::masked).collect());
-        let directive =
-            super::directives::Directive { line: 0, name: setting.name.to_owned(), words, block };
+        let directive = Directive { line: 0, name: setting.name.to_owned(), words, block };
         InForce { directive: directive.to_string(), source: given.source.clone() }
     };
     givens.iter().filter(counts).map(describe_one).collect()

@@ -23,9 +23,9 @@ mod units;
 mod words;
 
 pub use dev::DEV_ISSUER;
-pub use directives::without_line_end;
+pub use directives::{Directive, without_line_end};
 pub use keys::{IssuerKey, IssuerKeySet, MASK, Secret, parse_algorithm};
-pub use load::{ConfigFile, Environment, Loaded, Mistake, Notice, Sources, load};
+pub use load::{ConfigFile, Environment, Loaded, Mistake, Notice, Said, Sources, load};
 pub use setting::{Kind, Setting, Source, Variable};
 pub use settings::{SECTIONS, Section, settings};
 pub use tree::*;

@@ -114,6 +114,12 @@ pub enum Source {
         line: usize,
     },
     Flag(String),
+    /// A line of the directives that an application gave.
+    Application {
+        line: usize,
+    },
+    /// A value that an application gave for this setting.
+    Builder(String),
 }
 
 impl Source {
@@ -124,14 +130,16 @@ impl Source {
             Source::Dev => 1,
             Source::File { .. } => 2,
             Source::Variable(_) | Source::VariableLine { .. } => 3,
-            Source::Flag(_) => 4,
+            Source::Flag(_) | Source::Application { .. } | Source::Builder(_) => 4,
         }
     }
 
     /// The line, where the source is a text of several.
     pub(super) fn line(&self) -> Option<usize> {
         match self {
-            Source::File { line, .. } | Source::VariableLine { line, .. } => Some(*line),
+            Source::File { line, .. }
+            | Source::VariableLine { line, .. }
+            | Source::Application { line } => Some(*line),
             _ => None,
         }
     }
@@ -146,6 +154,8 @@ impl fmt::Display for Source {
             Source::Variable(name) => f.write_str(name),
             Source::VariableLine { name, line } => write!(f, "{name}:{line}"),
             Source::Flag(name) => write!(f, "--{name}"),
+            Source::Application { line } => write!(f, "directives:{line}"),
+            Source::Builder(name) => f.write_str(name),
         }
     }
 }

@@ -46,6 +46,7 @@ fn load_given(given: &Given<'_>) -> Result<Loaded, Vec<Mistake>> {
         file: Some(ConfigFile { name: "hub.conf", text: given.file }),
         environment: &environment,
         flags: &given.flags.iter().map(flag).collect::<Vec<_>>(),
+        application: None,
         read_file: &read_file,
     })
 }

@@ -57,6 +57,23 @@ impl Listen {
         format!("{origin}/.well-known/mercure")
     }
 
+    /// Puts the addresses that are really served, one for one, in place of those that were asked
+    /// for: where any port would do, the hub is called by the one that was chosen.
+    pub fn settle(&mut self, served: &[SocketAddr]) {
+        let asked = std::mem::replace(&mut self.addresses, served.to_vec());
+        for origin in &mut self.origins {
+            let Some(host) = origin.strip_suffix(":0").map(str::to_owned) else { continue };
+            // A name stands for any of them.
+            let is_its = |address: &SocketAddr| format!("http://{address}") == *origin;
+            let any_port = |address: &SocketAddr| address.port() == 0;
+            let index = asked.iter().position(|address| any_port(address) && is_its(address));
+            let index = index.or_else(|| asked.iter().position(any_port));
+            if let Some(served) = index.and_then(|index| served.get(index)) {
+                *origin = format!("{host}:{}", served.port());
+            }
+        }
+    }
+
     /// Whether only this machine can connect.
     pub fn is_loopback(&self) -> bool {
         self.addresses.iter().all(|address| match address.ip() {

@@ -89,7 +89,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps the set fresh, for ever. `begun` is called after the first fetch.
+    /// Keeps the set fresh until the keyring ends. `begun` is called after the first fetch.
     pub fn run(mut self, begun: impl FnOnce()) {
         if self.fresh_at.is_none() {
             let result = self.fetcher.fetch();
@@ -100,7 +100,7 @@ impl Keeper {
         let demand = &keyring.demands[self.set.0];
         // There is one keeper for each set.
         let _ = demand.keeper.set(thread::current());
-        loop {
+        while !keyring.ended.load(Ordering::Acquire) {
             let asked = demand.asked.load(Ordering::Acquire);
             let is_asked = asked != demand.answered.load(Ordering::Relaxed);
             let now = Instant::now();

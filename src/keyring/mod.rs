@@ -15,7 +15,7 @@ mod schedule;
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread::Thread,
     time::{Duration, Instant},
@@ -40,6 +40,7 @@ pub struct Keyring {
     authority: ArcSwap<Authority>,
     demands: Box<[Demand]>,
     begun: Instant,
+    ended: AtomicBool,
 }
 
 /// What workers want of a set. Numbers count how often it was asked for before its time.
@@ -63,7 +64,14 @@ impl Keyring {
             authority: ArcSwap::from_pointee(authority),
             demands: (0..sets).map(|_| Demand::default()).collect(),
             begun: Instant::now(),
+            ended: AtomicBool::new(false),
         }
+    }
+
+    /// Ends the keepers, which may be in the middle of a fetch: soon.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.demands.iter().filter_map(|demand| demand.keeper.get()).for_each(Thread::unpark);
     }
 
     /// What tokens are checked with. Takes no lock.

@@ -1,4 +1,4 @@
-//! Where workers, the log and its readers meet: bounded lock-free queues and a few atomics.
+//! Where workers, guests, the log and its readers meet: bounded lock-free queues and a few atomics.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Default for Capacities {
     }
 }
 
-/// The queues of one worker.
+/// The queues of one worker; or of a guest, who publishes and is handed no updates.
 pub struct Port {
     /// Worker → log.
     pub inlet: Lane<Publish>,
@@ -69,6 +69,17 @@ pub struct Port {
 }
 
 impl Port {
+    fn new(ring: Box<dyn Ring>, start: Position, capacities: Capacities) -> Self {
+        Port {
+            inlet: Lane::new(capacities.inlet),
+            updates: Lane::new(capacities.updates),
+            acks: ArrayQueue::new(capacities.under_way),
+            replies: ArrayQueue::new(capacities.reads),
+            bell: Bell::new(ring),
+            finished: AtomicU64::new(start.0),
+        }
+    }
+
     pub fn finished(&self) -> Position {
         Position(self.finished.load(Ordering::Acquire))
     }
@@ -81,7 +92,9 @@ impl Port {
 
 /// All that threads share.
 pub struct Exchange {
-    ports: Box<[Port]>,
+    /// Those of the workers come first.
+    ports: Vec<Port>,
+    workers: usize,
     committed: AtomicU64,
     admission: AtomicBool,
     log_bell: Bell,
@@ -96,15 +109,9 @@ impl Exchange {
         worker_rings: Vec<Box<dyn Ring>>,
         capacities: Capacities,
     ) -> Self {
-        let port = |ring| Port {
-            inlet: Lane::new(capacities.inlet),
-            updates: Lane::new(capacities.updates),
-            acks: ArrayQueue::new(capacities.under_way),
-            replies: ArrayQueue::new(capacities.reads),
-            bell: Bell::new(ring),
-            finished: AtomicU64::new(start.0),
-        };
+        let port = |ring| Port::new(ring, start, capacities);
         Exchange {
+            workers: worker_rings.len(),
             ports: worker_rings.into_iter().map(port).collect(),
             committed: AtomicU64::new(start.0),
             admission: AtomicBool::new(true),
@@ -113,12 +120,27 @@ impl Exchange {
         }
     }
 
+    /// Adds a guest: a thread that publishes as workers do, and serves nobody. Its number follows
+    /// those of the workers and of earlier guests.
+    pub fn with_guest(mut self, ring: Box<dyn Ring>) -> Self {
+        let capacities = Capacities { updates: 1, reads: 1, ..self.capacities };
+        self.ports.push(Port::new(ring, self.committed(), capacities));
+        self
+    }
+
+    /// The ports of the workers.
     pub fn ports(&self) -> &[Port] {
+        &self.ports[..self.workers]
+    }
+
+    /// The ports of all who publish: workers, then guests.
+    pub fn publishers(&self) -> &[Port] {
         &self.ports
     }
 
-    pub fn port(&self, worker: usize) -> &Port {
-        &self.ports[worker]
+    /// The port of a worker or a guest.
+    pub fn port(&self, number: usize) -> &Port {
+        &self.ports[number]
     }
 
     pub fn log_bell(&self) -> &Bell {
@@ -173,8 +195,9 @@ impl Exchange {
     /// Lays a publication before the log, or gives it back when it has to wait: then the worker is
     /// woken once it is worth another try. The log's bell is to be rung afterwards: once for many
     /// publications, so that they are made durable together and the log is woken once.
-    pub fn submit(&self, worker: usize, publish: Publish) -> Result<(), Publish> {
-        let inlet = &self.ports[worker].inlet;
+    /// `publisher`: the number of a worker or a guest.
+    pub fn submit(&self, publisher: usize, publish: Publish) -> Result<(), Publish> {
+        let inlet = &self.ports[publisher].inlet;
         if !self.admission.load(Ordering::Acquire) {
             inlet.wait_for_room();
             // It may have opened before the log could see that somebody waits: look again.

@@ -48,7 +48,7 @@ impl<S: Store> Sequencer<S> {
         let handed = self.hand_over();
         self.answer(acks);
         if took || handed {
-            self.wake_workers();
+            self.wake();
         }
         self.exchange.admit(self.sequence.admits());
         took || handed
@@ -65,17 +65,17 @@ impl<S: Store> Sequencer<S> {
         }
     }
 
-    /// Takes from every worker in turn, so that none can keep the others waiting.
+    /// Takes from every publisher in turn, so that none can keep the others waiting.
     fn take_group(&mut self) -> bool {
         let mut took_any = false;
         loop {
             let mut took = false;
-            for (worker, port) in self.exchange.ports().iter().enumerate() {
+            for (publisher, port) in self.exchange.publishers().iter().enumerate() {
                 if self.group.len() == GROUP_MAX {
                     return true;
                 }
                 if let Some(Publish { ticket, draft }) = port.inlet.pop() {
-                    self.authors.push((worker, ticket));
+                    self.authors.push((publisher, ticket));
                     if !self.failed {
                         self.group.push(Arc::new(self.places.place(draft)));
                     }
@@ -104,12 +104,12 @@ impl<S: Store> Sequencer<S> {
         let acks = self
             .authors
             .drain(..)
-            .map(|(worker, ticket)| {
+            .map(|(publisher, ticket)| {
                 let outcome = updates.next().ok_or(Unavailable);
                 if let Ok(update) = &outcome {
                     self.sequence.commit(Arc::clone(update));
                 }
-                (worker, Ack { ticket, outcome })
+                (publisher, Ack { ticket, outcome })
             })
             .collect();
         self.exchange.set_committed(self.sequence.committed());
@@ -127,14 +127,14 @@ impl<S: Store> Sequencer<S> {
     }
 
     fn answer(&mut self, acks: Vec<(usize, Ack)>) {
-        for (worker, ack) in acks {
-            let pushed = self.exchange.port(worker).acks.push(ack);
-            assert!(pushed.is_ok(), "workers have no more under way than answers have room");
+        for (publisher, ack) in acks {
+            let pushed = self.exchange.port(publisher).acks.push(ack);
+            assert!(pushed.is_ok(), "publishers have no more under way than answers have room");
         }
     }
 
-    fn wake_workers(&self) {
-        for port in self.exchange.ports() {
+    fn wake(&self) {
+        for port in self.exchange.publishers() {
             if !port.is_quiet() {
                 port.bell.wake();
             }

@@ -1,21 +1,22 @@
-//! The worker's clock: the only place of a worker that reads the time.
+//! A thread's clock: the only place of a worker that reads the time.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::hub::Moment;
 
+/// Counts from its start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
+pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Clock { start: Instant::now() }
     }
 
     /// The time since the start; never goes back.
-    pub(crate) fn now(&self) -> Moment {
+    pub fn now(&self) -> Moment {
         self.moment(Instant::now())
     }
 

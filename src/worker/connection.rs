@@ -110,11 +110,10 @@ struct Connection<'a> {
     heads: HeadReader,
 }
 
-/// Serves a connection to its end, or until it becomes a stream.
-pub(super) async fn serve(local: Rc<Local>, stream: TcpStream) {
+/// Serves a connection, of which `input` was read already, to its end or until it becomes a stream.
+pub(super) async fn serve(local: Rc<Local>, stream: TcpStream, input: Vec<u8>) {
     let fd = stream.as_raw_fd();
-    let mut connection =
-        Connection { local: &local, stream, input: Vec::new(), heads: HeadReader::default() };
+    let mut connection = Connection { local: &local, stream, input, heads: HeadReader::default() };
     match connection.requests().await {
         Ok(Next::Stream(stream)) => {
             let fd = connection.stream.into_raw_fd();

@@ -1,8 +1,9 @@
-//! Listening sockets: one for each worker and address, all on the same port.
+//! Listening sockets: one for each worker and address, all on the same port; or those that an
+//! application gives, shared by all workers.
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     os::{
         fd::AsRawFd,
         linux::net::SocketAddrExt,
@@ -13,6 +14,8 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::start::StartError;
 
 /// What a stream sends by itself, so often, shows that its peer is gone: it is not acknowledged.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(40);
@@ -31,14 +34,18 @@ const UNSENT_MAX: u32 = 64 * 1024;
 /// An address that is in use for longer is served by somebody who lives.
 const AFTERLIFE: Duration = Duration::from_millis(500);
 
-/// Opens a worker's listening socket. Everything that is set here, accepted sockets inherit.
-pub(crate) fn listen(
-    addr: SocketAddr,
-    backlog: i32,
-    heartbeat: Option<Duration>,
-) -> io::Result<TcpListener> {
+/// Opens a worker's listening socket.
+fn listen(addr: SocketAddr, backlog: i32, heartbeat: Option<Duration>) -> io::Result<TcpListener> {
     let socket = socket(addr)?;
     socket.set_reuse_port(true)?;
+    inherit(&socket, heartbeat)?;
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Sets what accepted sockets inherit; or have of themselves, where somebody else accepted them.
+pub(crate) fn inherit(socket: &Socket, heartbeat: Option<Duration>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     // Peers that vanish without a word are gone within a minute.
     if heartbeat.is_some_and(|heartbeat| heartbeat <= HEARTBEAT_MAX) {
@@ -51,10 +58,7 @@ pub(crate) fn listen(
         socket.set_tcp_keepalive(&probes)?;
         socket.set_tcp_user_timeout(Some(SILENCE_MAX))?;
     }
-    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
-    socket.bind(&addr.into())?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)
 }
 
 fn socket(addr: SocketAddr) -> io::Result<Socket> {
@@ -67,8 +71,85 @@ fn socket(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Where workers take connections: settled before they start.
+pub struct Listening(Kind);
+
+enum Kind {
+    Claimed(Vec<Claim>),
+    Given(Vec<TcpListener>),
+}
+
+/// What one worker listens on.
+pub(super) enum Share {
+    /// To be opened by the worker.
+    Addrs(Vec<SocketAddr>),
+    Open(Vec<TcpListener>),
+}
+
+impl Listening {
+    /// On these addresses: claims them, and learns the ports that the kernel chooses for 0.
+    pub fn on(addrs: &[SocketAddr]) -> Result<Self, StartError> {
+        let claims = addrs.iter().map(|&addr| claim(addr)).collect::<Result<_, _>>()?;
+        Ok(Listening(Kind::Claimed(claims)))
+    }
+
+    /// On sockets that listen already, or none.
+    pub fn given(listeners: Vec<TcpListener>) -> Self {
+        Listening(Kind::Given(listeners))
+    }
+
+    /// The addresses, one for one.
+    pub fn addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        match &self.0 {
+            Kind::Claimed(claims) => Ok(claims.iter().map(Claim::addr).collect()),
+            Kind::Given(listeners) => listeners.iter().map(TcpListener::local_addr).collect(),
+        }
+    }
+
+    /// What one more worker listens on.
+    pub(super) fn share(&self, heartbeat: Option<Duration>) -> io::Result<Share> {
+        match &self.0 {
+            Kind::Claimed(claims) => Ok(Share::Addrs(claims.iter().map(Claim::addr).collect())),
+            Kind::Given(listeners) => {
+                let share = |listener: &TcpListener| {
+                    inherit(&SockRef::from(listener), heartbeat)?;
+                    listener.try_clone()
+                };
+                listeners.iter().map(share).collect::<io::Result<_>>().map(Share::Open)
+            }
+        }
+    }
+}
+
+impl Share {
+    /// To be called on the worker's thread, in the file table that it will use.
+    pub(super) fn open(
+        self,
+        backlog: i32,
+        heartbeat: Option<Duration>,
+    ) -> Result<Vec<TcpListener>, StartError> {
+        let open = |addr| {
+            listen(addr, backlog, heartbeat).map_err(|source| StartError::Listen { addr, source })
+        };
+        match self {
+            Share::Addrs(addrs) => addrs.into_iter().map(open).collect(),
+            Share::Open(listeners) => Ok(listeners),
+        }
+    }
+}
+
+fn claim(mut addr: SocketAddr) -> Result<Claim, StartError> {
+    if addr.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv6() {
+        addr.set_ip(Ipv4Addr::UNSPECIFIED.into());
+    }
+    Claim::new(addr).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::InUse { addr },
+        _ => StartError::Listen { addr, source },
+    })
+}
+
 /// Keeps the port for this process until all workers listen.
-pub(crate) struct Claim {
+struct Claim {
     addr: SocketAddr,
     _lock: Option<UnixListener>,
 }
@@ -76,7 +157,7 @@ pub(crate) struct Claim {
 impl Claim {
     /// Finds out whether the port is served already. `SO_REUSEPORT` alone would not say so: two
     /// hubs would silently share it. The lock keeps a second start out until the workers listen.
-    pub(crate) fn new(addr: SocketAddr) -> io::Result<Self> {
+    fn new(addr: SocketAddr) -> io::Result<Self> {
         // Nobody else can be given a port that the kernel is yet to choose.
         let lock = (addr.port() != 0).then(|| lock(addr)).transpose()?;
         let probe = bind_when_free(addr)?;
@@ -85,13 +166,13 @@ impl Claim {
     }
 
     /// The address, with the port that the kernel chose if it was 0.
-    pub(crate) fn addr(&self) -> SocketAddr {
+    fn addr(&self) -> SocketAddr {
         self.addr
     }
 }
 
 /// Whether the machine speaks IPv6 at all.
-pub(crate) fn has_ipv6() -> bool {
+fn has_ipv6() -> bool {
     let loopback = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0));
     socket(loopback).is_ok_and(|socket| socket.bind(&loopback.into()).is_ok())
 }

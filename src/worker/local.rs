@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    budget::Budget, clock::Clock, endpoint::Endpoint, memory::Leftovers, pump::Pump,
-    settings::Settings, sockets::Sockets, waits::Waits,
+    arrivals::Arrivals, budget::Budget, clock::Clock, endpoint::Endpoint, memory::Leftovers,
+    pump::Pump, settings::Settings, sockets::Sockets, waits::Waits,
 };
 use crate::{
     auth::time::UnixTime, http::date::HttpDate, hub::Moment, keyring::Asked,
@@ -30,7 +30,10 @@ pub(super) struct Local {
     /// A task has something for the pump.
     nudged: Cell<bool>,
     pump_waker: Cell<Option<Waker>>,
+    /// Of those whose accepting tasks run.
     pub(super) listeners: RefCell<Vec<RawFd>>,
+    /// Connections that the application accepted.
+    pub(super) arrivals: Arrivals,
     pub(super) waits: Waits,
     pub(super) leftovers: Leftovers,
     /// Connections that are served by a task.
@@ -63,6 +66,7 @@ impl Local {
         exchange: Arc<Exchange>,
         clock: Clock,
         pump: Pump<Sockets>,
+        arrivals: Arrivals,
         seed: u64,
     ) -> Self {
         let [bodies, heads] = [(); 2].map(|()| Budget::new(settings.body_budget));
@@ -76,6 +80,7 @@ impl Local {
             nudged: Cell::new(false),
             pump_waker: Cell::new(None),
             listeners: RefCell::default(),
+            arrivals,
             waits: Waits::default(),
             leftovers: Leftovers::default(),
             tasks: Cell::new(0),

@@ -32,11 +32,20 @@ impl Leftovers {
             return Some(due);
         }
         self.due.set(None);
-        // SAFETY: a call without preconditions. Where the process has another allocator, this one
-        // has nothing to give.
-        unsafe { libmimalloc_sys::mi_collect(true) };
+        give_back();
         None
     }
+}
+
+/// Has the command's allocator give back what it keeps for later; an application's has ways of its
+/// own.
+fn give_back() {
+    #[cfg(feature = "command")]
+    // SAFETY: a call without preconditions. Where the process has another allocator, this one has
+    // nothing to give.
+    unsafe {
+        libmimalloc_sys::mi_collect(true);
+    };
 }
 
 #[cfg(test)]

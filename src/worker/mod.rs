@@ -5,6 +5,7 @@
 //! the help of `endpoint`, a subscriber's socket moves to `sockets`, and from then on `pump` feeds
 //! it through `sender`.
 
+mod arrivals;
 mod budget;
 mod clock;
 mod connection;
@@ -13,6 +14,7 @@ mod identity;
 mod listener;
 mod local;
 mod memory;
+mod phase;
 pub mod promise;
 pub mod pump;
 mod readiness;
@@ -22,11 +24,15 @@ mod sender;
 mod settings;
 mod sockets;
 mod start;
+pub mod submissions;
 mod waits;
 
 pub use self::{
+    arrivals::{Entrance, NotTaken, NotTakenReason},
+    clock::Clock,
     endpoint::{EndpointSettings, PublishOrigins},
     identity::{Identity, Name},
+    listener::Listening,
     runtime::Driver,
     settings::{Overload, Settings},
     start::{Bells, StartError, Workers, start},

@@ -6,23 +6,26 @@
 
 use std::{
     collections::VecDeque,
-    mem,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use super::promise::{PromiseId, Promises};
+pub use super::submissions::PublishError;
+use super::{
+    promise::{PromiseId, Promises},
+    submissions::{self, Submissions},
+};
 use crate::{
     hub::{Batch, Ended, Hub, Joiner, Key, Moment, Outcome, WantedRead},
     log::{
-        exchange::{Ack, Exchange, Publish, Ticket},
+        exchange::{Exchange, Ticket},
         history::{Chunk, From, Located, Overtaken, Read, Reply, Token},
     },
     protocol::{
         matcher::Interest,
         subscribe::Since,
-        update::{Draft, Position, Update},
+        update::{Draft, Position},
     },
 };
 
@@ -36,16 +39,6 @@ pub trait Outside {
 
     /// Hands a read to the readers.
     fn read(&mut self, read: Read);
-}
-
-/// Why a publication was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// It waited for `publish_wait`, and was never handed to the log: it may be tried again.
-    #[error("the hub is behind with deliveries; try again later")]
-    Overloaded,
-    #[error(transparent)]
-    Unavailable(#[from] crate::log::exchange::Unavailable),
 }
 
 /// The start of a replay, and the first piece of it.
@@ -64,12 +57,6 @@ pub struct Turn {
     pub sent: bool,
     /// When the next turn is due at the latest.
     pub next: Option<Moment>,
-}
-
-/// A publication that could not be handed to the log yet.
-struct Waiting {
-    publish: Publish,
-    until: Moment,
 }
 
 /// What a pump's requests wait for, counted.
@@ -109,13 +96,8 @@ pub struct Pump<O> {
     /// The position that was reported to the log last.
     finished: Position,
 
-    publications: Promises<Result<Arc<Update>, PublishError>>,
-    /// In the order of arrival; so they run out of time in this order too.
-    waiting: VecDeque<Waiting>,
-    /// Publications that the log has and did not answer yet.
-    under_way: usize,
-    /// The log was given some since it was woken last.
-    submitted: bool,
+    publications: Promises<submissions::Outcome>,
+    submissions: Submissions,
 
     starts: Promises<Start>,
     wanted_starts: VecDeque<(PromiseId, Since, Interest)>,
@@ -138,15 +120,13 @@ impl<O: Outside> Pump<O> {
                 ..limits
             },
             finished: hub.finished(),
+            submissions: Submissions::new(worker, Arc::clone(&exchange), limits.publish_wait),
             exchange,
             hub,
             outside,
             batch: Batch::default(),
             outcomes: Vec::new(),
             publications: Promises::default(),
-            waiting: VecDeque::new(),
-            under_way: 0,
-            submitted: false,
             starts: Promises::default(),
             wanted_starts: VecDeque::new(),
             reads_under_way: 0,
@@ -176,11 +156,7 @@ impl<O: Outside> Pump<O> {
     /// with [`Pump::poll_published`].
     pub fn publish(&mut self, draft: Draft, now: Moment) -> PromiseId {
         let id = self.publications.open();
-        let publish = Publish { ticket: Ticket(id), draft };
-        let until = now + self.limits.publish_wait;
-        let refused =
-            if self.waiting.is_empty() { self.submit(publish).err() } else { Some(publish) };
-        self.waiting.extend(refused.map(|publish| Waiting { publish, until }));
+        self.submissions.publish(Ticket(id), draft, now);
         id
     }
 
@@ -189,7 +165,7 @@ impl<O: Outside> Pump<O> {
         &mut self,
         id: PromiseId,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Arc<Update>, PublishError>> {
+    ) -> Poll<submissions::Outcome> {
         self.publications.poll(id, cx)
     }
 
@@ -202,8 +178,8 @@ impl<O: Outside> Pump<O> {
     pub fn requests(&self) -> Requests {
         Requests {
             publications: self.publications.count(),
-            waiting: self.waiting.len(),
-            under_way: self.under_way,
+            waiting: self.submissions.waiting(),
+            under_way: self.submissions.under_way(),
             starts: self.starts.count(),
             wanted_starts: self.wanted_starts.len(),
             reads: self.reads_under_way,
@@ -216,11 +192,11 @@ impl<O: Outside> Pump<O> {
         worked |= self.take_acks();
         worked |= self.take_replies();
         worked |= self.hub.expire(now);
-        self.submit_waiting(now);
-        // Before the sends, which take their time.
-        if mem::take(&mut self.submitted) {
-            self.exchange.log_bell().wake();
+        while let Some(ticket) = self.submissions.next_refused(now) {
+            self.publications.keep(ticket.0, Err(PublishError::Overloaded));
         }
+        // Before the sends, which take their time.
+        self.submissions.wake_log();
         let sent = self.deliver(now);
         self.request_reads();
         while let Some(ended) = self.hub.next_ended() {
@@ -249,10 +225,9 @@ impl<O: Outside> Pump<O> {
 
     fn take_acks(&mut self) -> bool {
         let mut took = false;
-        while let Some(Ack { ticket, outcome }) = self.exchange.port(self.worker).acks.pop() {
+        while let Some((ticket, outcome)) = self.submissions.next_answer() {
             took = true;
-            self.under_way -= 1;
-            self.publications.keep(ticket.0, outcome.map_err(PublishError::from));
+            self.publications.keep(ticket.0, outcome);
         }
         took
     }
@@ -278,29 +253,6 @@ impl<O: Outside> Pump<O> {
             }
         }
         took
-    }
-
-    /// Gives a publication to the log, or back.
-    fn submit(&mut self, publish: Publish) -> Result<(), Publish> {
-        // The log's answers must always have room.
-        if self.under_way == self.exchange.capacities().under_way {
-            return Err(publish);
-        }
-        self.exchange.submit(self.worker, publish)?;
-        self.under_way += 1;
-        self.submitted = true;
-        Ok(())
-    }
-
-    fn submit_waiting(&mut self, now: Moment) {
-        while let Some(Waiting { publish, until }) = self.waiting.pop_front() {
-            if until <= now {
-                self.publications.keep(publish.ticket.0, Err(PublishError::Overloaded));
-            } else if let Err(publish) = self.submit(publish) {
-                self.waiting.push_front(Waiting { publish, until });
-                return;
-            }
-        }
     }
 
     fn deliver(&mut self, now: Moment) -> bool {
@@ -352,7 +304,6 @@ impl<O: Outside> Pump<O> {
     }
 
     fn next_due(&self) -> Option<Moment> {
-        let waiting = self.waiting.front().map(|waiting| waiting.until);
-        [waiting, self.hub.next_timer()].into_iter().flatten().min()
+        [self.submissions.next_due(), self.hub.next_timer()].into_iter().flatten().min()
     }
 }

@@ -6,19 +6,19 @@ use std::{
     os::fd::AsRawFd,
     pin::pin,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     task::Poll,
     time::Duration,
 };
 
+use monoio::net::TcpStream;
+
 use super::{
+    arrivals::Arrival,
     connection,
     listener::stop_listening,
     local::{Local, guarded},
+    phase::Phase,
     pump::Turn,
     readiness::{GiveWay, Watch},
     runtime::Driver,
@@ -30,16 +30,36 @@ use crate::log::bell::Doze;
 /// as long as any are queued.
 const ACCEPTS_IN_A_ROW: u32 = 32;
 
+/// A worker that serves as many requests as it may looks again after this time.
+const FULL_WAIT: Duration = Duration::from_millis(5);
+
 /// Accepts connections, each with a task of its own, until the listener is shut down.
-pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driver) {
+pub(super) async fn accept(
+    local: Rc<Local>,
+    listener: TcpListener,
+    driver: Driver,
+    phase: Arc<Phase>,
+) {
     let Ok(listener) = monoio::net::TcpListener::from_std(listener) else { return };
-    local.listeners.borrow_mut().push(listener.as_raw_fd());
+    let fd = listener.as_raw_fd();
+    local.listeners.borrow_mut().push(fd);
+    accept_all(&local, &listener, driver, &phase).await;
+    local.listeners.borrow_mut().retain(|other| *other != fd);
+    local.nudge();
+}
+
+async fn accept_all(
+    local: &Rc<Local>,
+    listener: &monoio::net::TcpListener,
+    driver: Driver,
+    phase: &Phase,
+) {
     let (mut failing, mut in_a_row) = (false, 0);
     while !local.draining.get() {
         if local.tasks.get() >= local.settings.requests_max {
             // They wait in the kernel until others are done, or have asked for nothing for longest.
             local.waits.shut_longest(local.now());
-            monoio::time::sleep(Duration::from_millis(5)).await;
+            monoio::time::sleep(FULL_WAIT).await;
             continue;
         }
         // Never dropped while it is pending: that would lose a connection.
@@ -51,20 +71,10 @@ pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driv
                     in_a_row = 0;
                     monoio::time::sleep(Duration::ZERO).await;
                 }
-                local.tasks.set(local.tasks.get() + 1);
-                let local = Rc::clone(&local);
-                monoio::spawn(async move {
-                    guarded(connection::serve(Rc::clone(&local), stream)).await;
-                    local.tasks.set(local.tasks.get() - 1);
-                    if let Some(due) = local.leftovers.add(local.now()) {
-                        local.pump(|pump| pump.outside.set_timer(Some(due), local.now()));
-                    }
-                    if local.draining.get() {
-                        local.nudge();
-                    }
-                });
+                serve(local, stream, Vec::new());
             }
-            Err(_) if local.draining.get() => return,
+            // A listener that is shared may be shut down by another worker.
+            Err(_) if !phase.is_running() => return,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     tracing::error!(
@@ -79,18 +89,62 @@ pub(super) async fn accept(local: Rc<Local>, listener: TcpListener, driver: Driv
     }
 }
 
+/// Serves a connection with a task of its own.
+fn serve(local: &Rc<Local>, stream: TcpStream, received: Vec<u8>) {
+    local.tasks.set(local.tasks.get() + 1);
+    let local = Rc::clone(local);
+    monoio::spawn(async move {
+        guarded(connection::serve(Rc::clone(&local), stream, received)).await;
+        local.tasks.set(local.tasks.get() - 1);
+        if let Some(due) = local.leftovers.add(local.now()) {
+            local.pump(|pump| pump.outside.set_timer(Some(due), local.now()));
+        }
+        if local.draining.get() || !local.arrivals.is_empty() {
+            local.nudge();
+        }
+    });
+}
+
+/// Takes connections that the application accepted, as far as requests are served at a time. True
+/// if there were any.
+fn take_arrivals(local: &Rc<Local>, driver: Driver) -> bool {
+    let mut took = false;
+    loop {
+        if local.draining.get() {
+            while local.arrivals.pop().is_some() {}
+            return took;
+        }
+        if local.tasks.get() >= local.settings.requests_max {
+            if !local.arrivals.is_empty() {
+                local.waits.shut_longest(local.now());
+            }
+            return took;
+        }
+        let Some(Arrival { stream, received }) = local.arrivals.pop() else { return took };
+        took = true;
+        // Operations on a ring wait by themselves; epoll needs sockets that do not.
+        let stream = stream.set_nonblocking(driver == Driver::Epoll).map(|()| stream);
+        match stream.and_then(TcpStream::from_std) {
+            Ok(stream) => serve(local, stream, received),
+            Err(error) => tracing::warn!(%error, "a connection that was handed over is closed"),
+        }
+    }
+}
+
 /// Turns without sends before others get their turn.
 const TURNS_IN_A_ROW: u32 = 8;
 
 /// The loop of a worker: looks at what the kernel and other threads have for the hub, gives the
-/// pump a turn, and sleeps when there is nothing left to do.
+/// pump a turn, and sleeps when there is nothing left to do. Returns at the end: whether nothing is
+/// under way any more.
 pub(super) async fn pump(
     local: Rc<Local>,
     watch: Watch,
     give_way: GiveWay,
-    draining: Arc<AtomicBool>,
+    driver: Driver,
+    phase: Arc<Phase>,
     drained: mpsc::Sender<usize>,
-) {
+) -> bool {
     let bell = &local.exchange.port(local.worker).bell;
     let mut events = Vec::new();
     let mut doze = Doze::default();
@@ -102,22 +156,25 @@ pub(super) async fn pump(
     let mut ask_kernel = true;
     loop {
         local.clear_nudge();
+        let arrived = take_arrivals(&local, driver);
         let turn = turn(&local, &mut events, &mut ask_kernel);
-        if doze.may_sleep(bell, turn.worked) {
-            if draining.load(Ordering::Acquire) {
+        if doze.may_sleep(bell, turn.worked || arrived) {
+            if !phase.is_running() {
                 if !local.draining.get() {
                     begin_drain(&local);
                     doze.woke(bell);
                     continue;
                 }
-                if is_drained(&local) {
-                    // The main thread may have stopped waiting.
+                let is_drained = is_drained(&local);
+                if is_drained || phase.is_abandoned() {
+                    // Nobody may wait for this any more.
                     let _ = drained.send(local.worker);
-                    return;
+                    return is_drained;
                 }
             }
             let leftovers = local.leftovers.give_back(local.now());
-            let next = [turn.next, leftovers].into_iter().flatten().min();
+            let arrivals = (!local.arrivals.is_empty()).then(|| local.now() + FULL_WAIT);
+            let next = [turn.next, leftovers, arrivals].into_iter().flatten().min();
             local.pump(|pump| pump.outside.set_timer(next, local.now()));
             let woken = poll_fn(|cx| {
                 if local.poll_nudge(cx).is_ready() {
@@ -178,5 +235,7 @@ fn begin_drain(local: &Local) {
 }
 
 fn is_drained(local: &Local) -> bool {
-    local.tasks.get() == 0 && local.pump(|pump| pump.hub.is_empty() && pump.publications() == 0)
+    local.tasks.get() == 0
+        && local.listeners.borrow().is_empty()
+        && local.pump(|pump| pump.hub.is_empty() && pump.publications() == 0)
 }

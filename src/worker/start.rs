@@ -1,24 +1,20 @@
 //! How worker threads start and end. The order of each step was learned the hard way.
 
 use std::{
-    future::poll_fn,
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    io, mem,
+    net::SocketAddr,
     rc::Rc,
-    sync::{
-        Arc, Barrier,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    task::Poll,
-    thread,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use super::{
+    arrivals::{Arrivals, Entrance, arrivals},
     clock::Clock,
-    listener::{Claim, has_ipv6, listen},
+    listener::{Listening, Share},
     local::Local,
+    phase::Phase,
     pump::{Pump, PumpLimits},
     readiness::{GiveWay, Watch},
     run::{accept, pump},
@@ -58,9 +54,9 @@ pub enum StartError {
 pub struct Workers {
     addrs: Vec<SocketAddr>,
     driver: Driver,
-    exchange: Arc<Exchange>,
-    draining: Arc<AtomicBool>,
+    entrance: Entrance,
     drained: mpsc::Receiver<usize>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What every worker thread is started with.
@@ -70,10 +66,12 @@ struct Seat {
     exchange: Arc<Exchange>,
     readers: Readers,
     bell: EventBell,
-    addrs: Vec<SocketAddr>,
-    draining: Arc<AtomicBool>,
+    listening: Share,
+    phase: Arc<Phase>,
+    arrivals: Arrivals,
     /// All runtimes are made before the first worker leaves the shared file table.
-    runtimes_made: Arc<Barrier>,
+    made: mpsc::Sender<()>,
+    go: mpsc::Receiver<()>,
     ready: mpsc::Sender<Result<Driver, StartError>>,
     drained: mpsc::Sender<usize>,
     seed: u64,
@@ -94,59 +92,85 @@ impl Bells {
     }
 }
 
-/// Starts the workers, and returns once all of them listen on `addrs`. `seeds`: a random number
-/// for each worker.
+/// Starts the workers, and returns once all of them listen. `seeds`: a random number for each
+/// worker.
+///
+/// # Errors
+/// Some worker could not be started; then none runs any more.
 pub fn start(
     settings: &Arc<Settings>,
-    addrs: &[SocketAddr],
+    listening: &Listening,
     bells: Bells,
     exchange: &Arc<Exchange>,
     readers: &Readers,
     seeds: &[u64],
 ) -> Result<Workers, StartError> {
-    let claims = addrs.iter().map(|&addr| claim(addr)).collect::<Result<Vec<_>, _>>()?;
-    let addrs: Vec<_> = claims.iter().map(Claim::addr).collect();
-    let draining = Arc::new(AtomicBool::new(false));
-    let runtimes_made = Arc::new(Barrier::new(settings.workers));
+    let heartbeat = settings.hub_limits.heartbeat;
+    let queues: Arc<[Arrivals]> = (0..settings.workers).map(|_| arrivals()).collect();
+    let phase = Arc::new(Phase::default());
+    let entrance = Entrance {
+        exchange: Arc::clone(exchange),
+        phase: Arc::clone(&phase),
+        queues: Arc::clone(&queues),
+        next: Arc::default(),
+        heartbeat,
+        is_shared_table: !settings.own_file_tables,
+    };
+    let (made, is_made) = mpsc::channel();
     let (ready, is_ready) = mpsc::channel();
     let (drained, is_drained) = mpsc::channel();
+    let mut workers = Workers {
+        addrs: listening.addrs()?,
+        driver: settings.driver,
+        entrance,
+        drained: is_drained,
+        threads: Vec::new(),
+    };
+    let mut goes = Vec::new();
     for (worker, (bell, &seed)) in bells.0.into_iter().zip(seeds).enumerate() {
+        let (go, may_go) = mpsc::channel();
+        goes.push(go);
         let seat = Seat {
             worker,
             settings: Arc::clone(settings),
             exchange: Arc::clone(exchange),
             readers: readers.clone(),
             bell,
-            addrs: addrs.clone(),
-            draining: Arc::clone(&draining),
-            runtimes_made: Arc::clone(&runtimes_made),
+            listening: listening.share(heartbeat)?,
+            phase: Arc::clone(&phase),
+            arrivals: Arc::clone(&queues[worker]),
+            made: made.clone(),
+            go: may_go,
             ready: ready.clone(),
             drained: drained.clone(),
             seed,
         };
-        thread::Builder::new()
-            .name(format!("worker-{worker}"))
-            .spawn(move || vital(|| seat.run()))?;
+        // Those that were started end by themselves when this is an error: nobody lets them go.
+        let thread = thread::Builder::new().name(format!("worker-{worker}"));
+        workers.threads.push(thread.spawn(move || vital(|| seat.run()))?);
     }
-    let mut driver = settings.driver;
+    drop((made, ready));
+    for _ in &goes {
+        let _ = is_made.recv();
+    }
+    for go in goes {
+        // Whose runtime could not be made tells so.
+        let _ = go.send(());
+    }
     for _ in 0..settings.workers {
-        driver = is_ready.recv().unwrap_or_else(|_| Err(worker_ended()))?;
+        match is_ready.recv().unwrap_or_else(|_| Err(worker_ended())) {
+            Ok(driver) => workers.driver = driver,
+            Err(error) => {
+                workers.abandon();
+                return Err(error);
+            }
+        }
     }
-    Ok(Workers { addrs, driver, exchange: Arc::clone(exchange), draining, drained: is_drained })
+    Ok(workers)
 }
 
 fn worker_ended() -> StartError {
     StartError::Other(io::Error::other("a worker thread ended"))
-}
-
-fn claim(mut addr: SocketAddr) -> Result<Claim, StartError> {
-    if addr.ip() == Ipv6Addr::UNSPECIFIED && !has_ipv6() {
-        addr.set_ip(Ipv4Addr::UNSPECIFIED.into());
-    }
-    Claim::new(addr).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => StartError::InUse { addr },
-        _ => StartError::Listen { addr, source },
-    })
 }
 
 impl Workers {
@@ -160,18 +184,40 @@ impl Workers {
         self.driver
     }
 
+    /// The way in for connections that somebody else accepted.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance.clone()
+    }
+
     /// Stops accepting, finishes publications, and sends subscribers away, spread over the grace
-    /// period. Returns when that is done, or after `wait`; false if not all was done.
-    pub fn drain(&self, wait: Duration) -> bool {
-        self.draining.store(true, Ordering::Release);
-        for port in self.exchange.ports() {
-            port.bell.wake();
-        }
+    /// period. Returns when that is done and all threads have ended, or after `wait`; false if not
+    /// all was done: what is left is cut off.
+    pub fn end(mut self, wait: Duration) -> bool {
+        self.entrance.phase.drain();
+        self.wake();
         let until = Instant::now() + wait;
-        self.exchange.ports().iter().all(|_| {
+        let is_done = self.entrance.queues.iter().all(|_| {
             let left = until.saturating_duration_since(Instant::now());
             self.drained.recv_timeout(left).is_ok()
-        })
+        });
+        self.abandon();
+        is_done
+    }
+
+    /// Ends all threads, whatever is under way.
+    fn abandon(&mut self) {
+        self.entrance.phase.abandon();
+        self.wake();
+        for thread in self.threads.drain(..) {
+            // One that panicked has ended the process.
+            let _ = thread.join();
+        }
+    }
+
+    fn wake(&self) {
+        for port in self.entrance.exchange.ports() {
+            port.bell.wake();
+        }
     }
 }
 
@@ -189,7 +235,11 @@ impl Seat {
             pin_to_core(self.worker);
         }
         let runtime = AnyRuntime::new(self.settings.driver);
-        self.runtimes_made.wait();
+        // All make theirs before anybody goes on; if not all could be started, nobody does.
+        let _ = self.made.send(());
+        if self.go.recv().is_err() {
+            return Ok(());
+        }
         let mut runtime = runtime.map_err(|source| match self.settings.driver {
             Driver::IoUring => StartError::IoUring { source },
             Driver::Auto | Driver::Epoll => StartError::Other(source),
@@ -198,33 +248,39 @@ impl Seat {
             own_file_table()?;
         }
         let driver = runtime.driver();
-        let heartbeat = self.settings.hub_limits.heartbeat;
-        let listeners = self
-            .addrs
-            .iter()
-            .map(|&addr| {
-                listen(addr, self.settings.backlog, heartbeat)
-                    .map_err(|source| StartError::Listen { addr, source })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
         let sender = Sender::new(driver == Driver::IoUring);
         let sockets = Sockets::new(self.bell.clone(), sender, self.readers.clone())?;
         let watch = sockets.descriptor();
         let local = self.local(sockets);
+        let heartbeat = self.settings.hub_limits.heartbeat;
+        let listeners = self.listening.open(self.settings.backlog, heartbeat)?;
+        let phase = Arc::clone(&self.phase);
         let result = runtime.block_on(async move {
             let watch = Watch::new(watch)?;
             let give_way = GiveWay::new()?;
             for listener in listeners {
                 // Operations on a ring wait by themselves; epoll needs sockets that do not.
                 listener.set_nonblocking(driver == Driver::Epoll)?;
-                monoio::spawn(accept(Rc::clone(&local), listener, driver));
+                monoio::spawn(accept(Rc::clone(&local), listener, driver, Arc::clone(&phase)));
             }
-            monoio::spawn(pump(Rc::clone(&local), watch, give_way, self.draining, self.drained));
+            let pump = monoio::spawn(pump(
+                Rc::clone(&local),
+                watch,
+                give_way,
+                driver,
+                phase,
+                self.drained,
+            ));
             let _ = self.ready.send(Ok(driver));
-            // Ends with the process: a runtime that is dropped leaks what is under way.
-            poll_fn(|_| Poll::<io::Result<()>>::Pending).await
+            let is_all_done = pump.await;
+            io::Result::Ok(is_all_done)
         });
-        result.map_err(StartError::Other)
+        let is_all_done = result?;
+        if !is_all_done {
+            // With tasks under way it must not be dropped: the kernel may still write for them.
+            mem::forget(runtime);
+        }
+        Ok(())
     }
 
     fn local(&self, sockets: Sockets) -> Rc<Local> {
@@ -244,6 +300,7 @@ impl Seat {
             Arc::clone(&self.exchange),
             clock,
             pump,
+            Arc::clone(&self.arrivals),
             self.seed,
         ))
     }

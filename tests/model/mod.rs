@@ -329,3 +329,81 @@ fn a_publication_that_waits_for_room_hears_of_it() {
     let lag = LagLimits { updates: u64::MAX, bytes: u64::MAX };
     explore(depth(1), move || worker_and_log(2, lag));
 }
+
+/// A guest publishes `count` updates while a worker delivers them, each of which closes admission
+/// until it is finished: three threads that wake each other.
+#[test]
+fn a_guest_that_waits_for_admission_hears_of_it() {
+    const COUNT: u32 = 2;
+    explore(depth(1), || {
+        let (worker_readable, worker_ring) = eventfd();
+        let (guest_readable, guest_ring) = eventfd();
+        let (log_readable, log_ring) = eventfd();
+        let capacities = Capacities { inlet: 1, updates: 1, under_way: COUNT as usize, reads: 1 };
+        let exchange = Exchange::new(Position::START, log_ring, vec![worker_ring], capacities);
+        let exchange = Arc::new(exchange.with_guest(guest_ring));
+        let log = {
+            let exchange = Arc::clone(&exchange);
+            thread::spawn(move || {
+                let lag = LagLimits { updates: 1, bytes: u64::MAX };
+                let places = Places::new(IdCipher::new([0; 16]), 1, Position::START);
+                let mut sequencer = Sequencer::new(Arc::clone(&exchange), places, lag, NoStore);
+                run(exchange.log_bell(), &log_readable, || {
+                    let worked = sequencer.turn();
+                    let is_done = exchange.port(0).finished().0 == u64::from(COUNT);
+                    (!is_done).then_some(worked)
+                });
+            })
+        };
+        let guest = {
+            let exchange = Arc::clone(&exchange);
+            thread::spawn(move || {
+                let port = exchange.port(1);
+                let (mut waiting, mut submitted, mut acks) = (None, 0, 0);
+                run(&port.bell, &guest_readable, || {
+                    let mut worked = false;
+                    while let Some(ack) = port.acks.pop() {
+                        assert_eq!(ack.ticket, Ticket(acks));
+                        acks += 1;
+                        worked = true;
+                    }
+                    let before = submitted;
+                    while submitted < COUNT {
+                        let next = waiting.take().unwrap_or_else(|| publish(submitted));
+                        match exchange.submit(1, next) {
+                            Ok(()) => submitted += 1,
+                            Err(refused) => {
+                                waiting = Some(refused);
+                                break;
+                            }
+                        }
+                    }
+                    if submitted > before {
+                        exchange.log_bell().wake();
+                    }
+                    (acks < COUNT).then_some(worked)
+                });
+            })
+        };
+        let port = exchange.port(0);
+        let mut taken = 0;
+        run(&port.bell, &worker_readable, || {
+            let before = taken;
+            while let Some(update) = port.updates.pop() {
+                taken += 1;
+                assert_eq!(update.position.0, taken);
+            }
+            if taken > before {
+                if port.updates.take_producer_waits() {
+                    exchange.log_bell().wake();
+                }
+                exchange.finish(0, Position(taken));
+            }
+            (taken < u64::from(COUNT)).then_some(taken > before)
+        });
+        // The log may sleep on what the last turn did.
+        exchange.log_bell().wake();
+        log.join().unwrap();
+        guest.join().unwrap();
+    });
+}

@@ -57,7 +57,14 @@ fn publish_one(world: &mut World) {
     let event_type = world.rng.one_in(5).then_some("t");
     let padding = "x".repeat(world.rng.below(world.scenario.padding + 1));
     let publication = world.oracle.add_publication(topics, private, id, event_type, &padding);
-    add_task(world, worker, Task::Publish { publication, promise: None });
+    match &world.guest {
+        Some(guest) if world.rng.one_in(2) => {
+            let port = world.exchange.port(guest.number);
+            world.guest_queue.push_back(publication);
+            port.bell.wake();
+        }
+        _ => add_task(world, worker, Task::Publish { publication, promise: None }),
+    }
 }
 
 fn add_task(world: &mut World, worker: usize, task: Task) {

@@ -78,7 +78,8 @@ impl LogThread {
             } else {
                 assert!(before.iter().any(lags), "closed, and nobody lags: {before:?}");
             }
-            let inlets = (world.scenario.workers * world.scenario.capacities.inlet) as u64;
+            let publishers = world.scenario.workers + usize::from(world.scenario.has_guest);
+            let inlets = (publishers * world.scenario.capacities.inlet) as u64;
             let bound = limits.updates.saturating_add(2 * inlets);
             assert!(tail as u64 <= bound, "the tail holds {tail}, bound {bound}");
             let slowest = before.iter().min().expect("a worker");

@@ -7,6 +7,7 @@
 
 mod actions;
 mod client;
+mod guest;
 mod history;
 mod log_thread;
 mod oracle;
@@ -168,6 +169,7 @@ fn end() {
             assert_eq!(left, petasos::hub::Census::default(), "something is leaked");
             assert_eq!(worker.next, None, "a timer is left");
         }
+        assert!(world.guest.iter().all(|guest| guest.is_done() && guest.next.is_none()));
         assert!(world.clients.iter().all(|client| client.key.is_none() || !client.is_open()));
     });
 }

@@ -28,6 +28,7 @@ fn check_publications(world: &World) {
         assert!(sent.answer.is_some(), "publication {i} has no answer: {sent:?}");
     }
     assert!(world.tasks.iter().all(Option::is_none), "a request is forgotten: {:?}", world.tasks);
+    assert!(world.guest.iter().all(|guest| guest.is_done()), "the guest sleeps on something");
     assert!(world.exchange.admits(), "admission is closed, and nobody lags");
     assert_eq!(world.exchange.committed().0, world.oracle.end(), "visible is what is committed");
 }
@@ -62,7 +63,8 @@ fn check_bounds(scenario: &Scenario, world: &World, worker: &Worker) {
     let limits = &scenario.hub;
     assert!(census.waiting_bytes <= limits.outbox_budget, "{census:?}");
     // What a burst left over goes with the next update.
-    let held_back = scenario.lag.updates.saturating_add(16 * scenario.workers as u64);
+    let publishers = scenario.workers + usize::from(scenario.has_guest);
+    let held_back = scenario.lag.updates.saturating_add(16 * publishers as u64);
     let bound = (limits.recent_updates as u64).saturating_add(held_back);
     assert!((census.recent_updates as u64) <= bound, "{census:?}");
     let waiting: usize = world
@@ -135,6 +137,7 @@ pub(crate) fn next_due() -> Option<u64> {
             Pace::StalledUntil(until) if client.is_open() && !client.vanished => Some(until),
             _ => None,
         });
-        timers.chain(stalls).filter(|&due| due > world.now).min()
+        let guest = world.guest.iter().filter_map(|guest| guest.next);
+        timers.chain(guest).chain(stalls).filter(|&due| due > world.now).min()
     })
 }

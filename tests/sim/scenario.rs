@@ -19,6 +19,8 @@ use super::rng::Rng;
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) workers: usize,
+    /// The application publishes too.
+    pub(crate) has_guest: bool,
     pub(crate) capacities: Capacities,
     pub(crate) hub: Limits,
     pub(crate) pump: PumpLimits,
@@ -46,6 +48,7 @@ pub(crate) struct Scenario {
 pub(crate) struct Weights {
     pub(crate) workers: [usize; 4],
     pub(crate) log: usize,
+    pub(crate) guest: usize,
     pub(crate) readers: usize,
     pub(crate) clients: usize,
 }
@@ -109,6 +112,7 @@ impl Scenario {
         ]);
         Scenario {
             workers,
+            has_guest: rng.one_in(3),
             capacities,
             hub,
             pump,
@@ -126,6 +130,7 @@ impl Scenario {
             weights: Weights {
                 workers: std::array::from_fn(|_| rng.pick(&[1, 4, 4, 12])),
                 log: rng.pick(&[1, 4, 12]),
+                guest: rng.pick(&[1, 4, 12]),
                 readers: rng.pick(&[1, 4]),
                 clients: rng.pick(&[1, 4, 12]),
             },

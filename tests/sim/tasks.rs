@@ -188,7 +188,7 @@ fn open(client: usize, interest: Interest, last_event_id: Option<&str>) -> Joine
 
 static HUB: LazyLock<HubUrl> = LazyLock::new(HubUrl::without_name);
 
-fn draft(world: &World, publication: usize) -> Draft {
+pub(crate) fn draft(world: &World, publication: usize) -> Draft {
     let sent = &world.oracle.publications[publication];
     let fields = Fields {
         id: sent.id.as_deref(),

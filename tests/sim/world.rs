@@ -23,8 +23,8 @@ use petasos::{
 };
 
 use super::{
-    client::Client, history::SimHistory, log_thread::LogThread, oracle::Oracle, rng::Rng,
-    scenario::Scenario, tasks::Task, worker::Worker,
+    client::Client, guest::Guest, history::SimHistory, log_thread::LogThread, oracle::Oracle,
+    rng::Rng, scenario::Scenario, tasks::Task, worker::Worker,
 };
 
 /// A wake-up that waits to be noticed.
@@ -55,6 +55,8 @@ pub(crate) enum Actor {
     /// A task of a worker that serves a request.
     Task(usize),
     Log,
+    /// The thread that publishes for the application.
+    Guest,
     /// A reader reads.
     Reader,
     /// A reader hands over what it read.
@@ -80,6 +82,9 @@ pub(crate) struct World {
     pub(crate) hasher: TopicHasher,
 
     pub(crate) log: Option<Box<LogThread>>,
+    pub(crate) guest: Option<Box<Guest>>,
+    /// Publications that the application has handed in.
+    pub(crate) guest_queue: VecDeque<usize>,
     pub(crate) workers: Vec<Option<Box<Worker>>>,
     pub(crate) reads: Vec<Read>,
     pub(crate) replies: Vec<(usize, Reply)>,
@@ -126,12 +131,20 @@ impl World {
         let cipher = IdCipher::new(rng.next().to_le_bytes().repeat(2).try_into().expect("16"));
         let log_ring = SimRing::default();
         let rings: Vec<SimRing> = (0..scenario.workers).map(|_| SimRing::default()).collect();
-        let exchange = Arc::new(Exchange::new(
+        let mut exchange = Exchange::new(
             petasos::protocol::update::Position::START,
             Box::new(log_ring.clone()),
             rings.iter().map(|ring| Box::new(ring.clone()) as Box<dyn Ring>).collect(),
             scenario.capacities,
-        ));
+        );
+        let guest_ring = SimRing::default();
+        if scenario.has_guest {
+            exchange = exchange.with_guest(Box::new(guest_ring.clone()));
+        }
+        let exchange = Arc::new(exchange);
+        let guest = scenario
+            .has_guest
+            .then(|| Box::new(Guest::new(guest_ring, Arc::clone(&exchange), &scenario)));
         let memory = Memory::new(scenario.retention, cipher.clone(), INCARNATION, hasher.clone());
         let workers = rings
             .into_iter()
@@ -150,6 +163,8 @@ impl World {
             cipher,
             hasher,
             log: Some(Box::new(log)),
+            guest,
+            guest_queue: VecDeque::new(),
             workers,
             reads: Vec::new(),
             replies: Vec::new(),
@@ -215,6 +230,9 @@ impl World {
         if self.log.as_ref().is_some_and(|log| log.is_awake()) && !self.log_is_frozen() {
             actors.push((Actor::Log, weights.log));
         }
+        if self.guest.as_ref().is_some_and(|guest| guest.is_awake(self.now)) {
+            actors.push((Actor::Guest, weights.guest));
+        }
         if !self.reads.is_empty() {
             actors.push((Actor::Reader, weights.readers));
         }
@@ -259,6 +277,11 @@ pub(crate) fn step(actor: Actor) {
             let mut log = with(|world| world.log.take()).expect("it was there");
             log.step();
             with(|world| world.log = Some(log));
+        }
+        Actor::Guest => {
+            let mut guest = with(|world| world.guest.take()).expect("it was there");
+            guest.step();
+            with(|world| world.guest = Some(guest));
         }
         Actor::Reader => super::history::read_step(),
         Actor::Reply => super::history::reply_step(),

@@ -27,7 +27,7 @@ impl PublicKey {
         match pem.label {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => PublicKey::from_der(&pem.der),
             "CERTIFICATE" => {
-                let der = rustls::pki_types::CertificateDer::from(pem.der.as_slice());
+                let der = rustls_pki_types::CertificateDer::from(pem.der.as_slice());
                 let certificate =
                     webpki::EndEntityCert::try_from(&der).map_err(|_| KeyError::Certificate)?;
                 PublicKey::from_der(&certificate.subject_public_key_info())

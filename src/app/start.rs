@@ -1,0 +1,173 @@
+//! How a hub starts and ends, whoever runs it.
+//!
+//! The order matters: addresses are claimed before anything is derived from them, descriptors that
+//! other threads know by number are made first, the log runs before workers can hand it anything,
+//! and the hub counts as started once everybody listens.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{
+    ServeError,
+    guest::Guest,
+    keys::{self, Keepers},
+    settings,
+};
+use crate::{
+    config::Config,
+    log::{
+        bell::Ring,
+        exchange::{Capacities, Exchange},
+        history::Store,
+        sequence::{LagLimits, Places},
+        sequencer::Sequencer,
+        thread::{Readers, Unpark, run_sequencer, vital},
+    },
+    protocol::update::Position,
+    worker::{self, Bells, Driver, Listening, Settings, Workers},
+};
+
+/// How much longer than the grace period the end may take: publications in flight, last bytes.
+const DRAIN_SLACK: Duration = Duration::from_secs(5);
+
+/// Where a hub runs: what is not settled by its settings.
+pub(super) struct Place {
+    /// Descriptors that the hub may use, of each file table.
+    pub(super) open_files: u64,
+    /// Sockets that listen already, or none; `None`: the addresses of the settings are listened on.
+    pub(super) listening: Option<Listening>,
+    /// The process publishes without a token.
+    pub(super) has_guest: bool,
+}
+
+/// A hub that runs.
+pub(super) struct Running {
+    pub(super) workers: Workers,
+    pub(super) settings: Arc<Settings>,
+    /// With the addresses that are really served.
+    pub(super) config: Config,
+    pub(super) guest: Option<Guest>,
+    log: Log,
+    _keepers: Keepers,
+}
+
+impl Running {
+    /// Starts everything, and returns once all workers listen.
+    ///
+    /// # Errors
+    /// The first reason; then nothing runs any more.
+    pub(super) fn start(mut config: Config, place: Place) -> Result<Running, ServeError> {
+        let listening = match place.listening {
+            Some(listening) => listening,
+            None => Listening::on(&config.listen.addresses)?,
+        };
+        config.listen.settle(&listening.addrs()?);
+        let workers = settings::workers(&config);
+        let bells = Bells::new(workers)?;
+        let keepers = keys::start(&config)?;
+        let hub = settings::hub(&config, workers, place.open_files, Arc::clone(&keepers.0))?;
+        let (history, places) = settings::history(&config)?;
+        let guest = place.has_guest.then(|| Guest::start(config.log.publish_wait)).transpose()?;
+        let guest_ring = guest.as_ref().map(Guest::ring);
+        let log = Log::start(history.clone(), places, hub.lag, &bells, guest_ring)?;
+        if let Some(guest) = &guest {
+            guest.attach(&log.exchange, &hub.worker);
+        }
+        let (readers, _) = Readers::start(
+            hub.readers,
+            Arc::new(history),
+            Arc::clone(&log.exchange),
+            hub.unknown_id,
+        )?;
+        let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
+        let workers =
+            worker::start(&hub.worker, &listening, bells, &log.exchange, &readers, &seeds)?;
+        Ok(Running { workers, settings: hub.worker, config, guest, log, _keepers: keepers })
+    }
+
+    /// Tells that it runs, and where.
+    pub(super) fn announce(&self) {
+        let Running { workers, settings, config, .. } = self;
+        if config.workers.driver == Driver::Auto && workers.driver() == Driver::Epoll {
+            tracing::warn!(
+                "io_uring is not allowed here (an old kernel, a seccomp profile, or the sysctl \
+                 kernel.io_uring_disabled): the workers run on epoll"
+            );
+        }
+        let (driver, count) = (workers.driver(), settings.workers);
+        for addr in workers.addrs() {
+            tracing::info!(%addr, %driver, workers = count, "listening on http://{addr}");
+        }
+    }
+
+    /// Ends it: no more connections are taken, what is under way is finished, and subscribers are
+    /// sent away, spread over the grace period. False: not all was done in time, and what was left
+    /// is cut off.
+    pub(super) fn stop(self) -> bool {
+        let Running { workers, settings, guest, log, .. } = self;
+        if let Some(guest) = &guest {
+            guest.close();
+        }
+        let is_done = workers.end(settings.grace_period + DRAIN_SLACK);
+        // The guest's last publications are answered by the log, so the log ends last.
+        drop(guest);
+        drop(log);
+        tracing::info!(everybody = is_done, "stopped");
+        is_done
+    }
+}
+
+/// The log's thread; ended when this is dropped.
+struct Log {
+    exchange: Arc<Exchange>,
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Log {
+    /// Starts the thread. It has to exist before the exchange that knows how to wake it.
+    fn start(
+        store: impl Store + 'static,
+        places: Places,
+        lag: LagLimits,
+        bells: &Bells,
+        guest: Option<Box<dyn Ring>>,
+    ) -> Result<Log, ServeError> {
+        let (give, take) = std::sync::mpsc::channel::<(Arc<Exchange>, Sequencer<_>)>();
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("log".into()).spawn(move || {
+            if let Ok((exchange, sequencer)) = take.recv() {
+                vital(|| run_sequencer(sequencer, &exchange, &is_stopped));
+            }
+        })?;
+        let ring = Box::new(Unpark(thread.thread().clone()));
+        let mut exchange =
+            Exchange::new(Position::START, ring, bells.rings(), Capacities::default());
+        if let Some(guest) = guest {
+            exchange = exchange.with_guest(guest);
+        }
+        let exchange = Arc::new(exchange);
+        let sequencer = Sequencer::new(Arc::clone(&exchange), places, lag, store);
+        let _ = give.send((Arc::clone(&exchange), sequencer));
+        Ok(Log { exchange, stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.exchange.log_bell().wake();
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic in there has ended the process.
+            let _ = thread.join();
+        }
+    }
+}
