@@ -88,7 +88,7 @@ impl Log {
         // The thread has to exist before the exchange that knows how to wake it.
         let log = thread::spawn(move || {
             let (exchange, stop) = take.recv().expect("sent below");
-            run_sequencer(sequencer(&exchange), &exchange, &stop);
+            run_sequencer(sequencer(&exchange), &exchange, &stop, &Default::default());
         });
         let exchange = exchange(log.thread().clone());
         give.send((Arc::clone(&exchange), Arc::clone(&stop))).expect("the thread waits for it");

@@ -9,6 +9,8 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 #[cfg(feature = "hub")]
+pub mod admin;
+#[cfg(feature = "hub")]
 pub mod app;
 #[cfg(feature = "hub")]
 pub use app::{Hub, HubBuilder};
@@ -27,6 +29,8 @@ pub mod hub;
 pub mod keyring;
 #[cfg(feature = "hub")]
 pub mod log;
+#[cfg(feature = "hub")]
+pub mod metrics;
 pub mod protocol;
 #[cfg(feature = "trust")]
 pub mod trust;

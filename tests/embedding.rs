@@ -340,8 +340,8 @@ fn mistakes_are_those_of_the_settings() {
     assert_eq!(
         mistakes(wrong),
         [
-            "publisher_jwt: the key is empty",
             "cors_origins: the origin `example.com` has no scheme; write https://example.com",
+            "publisher_jwt: the publisher key: the key is empty: anybody could sign with it",
             "directives:2: unknown directive `heartbeet`; did you mean `heartbeat`?",
             "directives:3: workers: `many` is not a whole number from 0 to 1024",
         ]

@@ -3,9 +3,10 @@
 //! and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
 // Files of the crate that the model includes find it where they expect it.
-use petasos::protocol;
+use petasos::{metrics, protocol};
 
 mod absent;
+mod admin;
 mod authorization;
 mod browser;
 mod cli;

@@ -215,7 +215,8 @@ impl HubBuilder {
 
     fn load(mut self) -> Result<(Config, Option<Listening>), ServeError> {
         // What an application must ask for, since it changes what the application is.
-        let mut said = vec![Said::Directive(directive("file_tables", ["shared".to_owned()], None))];
+        let say = |name, word: &str| Said::Directive(directive(name, [word.to_owned()], None));
+        let mut said = vec![say("file_tables", "shared"), say("admin", "off")];
         if let Listens::Sockets(listeners) = &self.listening
             && !listeners.is_empty()
         {
@@ -237,7 +238,9 @@ impl HubBuilder {
         });
         let loaded = loaded.map_err(ServeError::Mistakes)?;
         loaded.notices.iter().for_each(super::notice);
+        let settings = loaded.describe();
         let mut config = loaded.config;
+        config.admin.settings = settings;
         let listening = match self.listening {
             Listens::Addresses => None,
             Listens::Sockets(listeners) => {

@@ -30,6 +30,8 @@ use crate::{
 pub enum ServeError {
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Admin(#[from] crate::admin::ListenError),
     #[error("the system refused what the hub needs: {0}")]
     System(#[from] std::io::Error),
     #[error("{0}")]

@@ -13,6 +13,7 @@ use crate::{
         memory::{Memory, Retention},
         sequence::{LagLimits, Places},
     },
+    metrics::Metrics,
     protocol::{self, hub_url::HubUrl, id::IdCipher, subscribe::QueryRules, update::Position},
     worker::{EndpointSettings, Identity, Name, PublishOrigins, Settings},
 };
@@ -96,6 +97,7 @@ pub(super) fn hub(
         own_file_tables,
         driver: config.workers.driver,
         backlog: i32::try_from(config.listen.backlog).unwrap_or(i32::MAX),
+        metrics: Arc::new(Metrics::new(workers)),
         endpoint: Arc::new(endpoint(config, keyring)?),
         hub_limits: hub::Limits {
             heartbeat: streams.heartbeat,

@@ -20,6 +20,7 @@ use super::{
     settings,
 };
 use crate::{
+    admin::{self, Admin},
     config::Config,
     log::{
         bell::Ring,
@@ -29,6 +30,7 @@ use crate::{
         sequencer::Sequencer,
         thread::{Readers, Unpark, run_sequencer, vital},
     },
+    metrics::Metrics,
     protocol::update::Position,
     worker::{self, Bells, Driver, Listening, Settings, Workers},
 };
@@ -55,6 +57,7 @@ pub(super) struct Running {
     pub(super) guest: Option<Guest>,
     log: Log,
     _keepers: Keepers,
+    admin: Option<admin::Serving>,
 }
 
 impl Running {
@@ -68,6 +71,7 @@ impl Running {
             None => Listening::on(&config.listen.addresses)?,
         };
         config.listen.settle(&listening.addrs()?);
+        let admin = config.admin.address.map(admin::listen).transpose()?;
         let workers = settings::workers(&config);
         let bells = Bells::new(workers)?;
         let keepers = keys::start(&config)?;
@@ -75,7 +79,14 @@ impl Running {
         let (history, places) = settings::history(&config)?;
         let guest = place.has_guest.then(|| Guest::start(config.log.publish_wait)).transpose()?;
         let guest_ring = guest.as_ref().map(Guest::ring);
-        let log = Log::start(history.clone(), places, hub.lag, &bells, guest_ring)?;
+        let log = Log::start(
+            history.clone(),
+            places,
+            hub.lag,
+            &bells,
+            guest_ring,
+            Arc::clone(&hub.worker.metrics),
+        )?;
         if let Some(guest) = &guest {
             guest.attach(&log.exchange, &hub.worker);
         }
@@ -88,7 +99,16 @@ impl Running {
         let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
         let workers =
             worker::start(&hub.worker, &listening, bells, &log.exchange, &readers, &seeds)?;
-        Ok(Running { workers, settings: hub.worker, config, guest, log, _keepers: keepers })
+        let admin = admin.map(|listener| {
+            listener.serve(Admin {
+                metrics: Arc::clone(&hub.worker.metrics),
+                exchange: Arc::clone(&log.exchange),
+                name: config.admin.name.clone(),
+                config: config.admin.settings.clone(),
+            })
+        });
+        let admin = admin.transpose()?;
+        Ok(Running { admin, workers, settings: hub.worker, config, guest, log, _keepers: keepers })
     }
 
     /// Tells that it runs, and where.
@@ -101,6 +121,10 @@ impl Running {
             );
         }
         let (driver, count) = (workers.driver(), settings.workers);
+        if let Some(admin) = &self.admin {
+            tracing::info!(addr = %admin.addr(), "health, metrics and settings are at http://{}",
+                admin.addr());
+        }
         for addr in workers.addrs() {
             tracing::info!(%addr, %driver, workers = count, "listening on http://{addr}");
         }
@@ -110,7 +134,9 @@ impl Running {
     /// sent away, spread over the grace period. False: not all was done in time, and what was left
     /// is cut off.
     pub(super) fn stop(self) -> bool {
-        let Running { workers, settings, guest, log, .. } = self;
+        // Until the end, so that whoever asks is told that it comes.
+        let Running { workers, settings, guest, log, admin: _admin, .. } = self;
+        settings.metrics.draining.store(true, Ordering::Relaxed);
         if let Some(guest) = &guest {
             guest.close();
         }
@@ -138,13 +164,14 @@ impl Log {
         lag: LagLimits,
         bells: &Bells,
         guest: Option<Box<dyn Ring>>,
+        metrics: Arc<Metrics>,
     ) -> Result<Log, ServeError> {
         let (give, take) = std::sync::mpsc::channel::<(Arc<Exchange>, Sequencer<_>)>();
         let stop = Arc::new(AtomicBool::new(false));
         let is_stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("log".into()).spawn(move || {
             if let Ok((exchange, sequencer)) = take.recv() {
-                vital(|| run_sequencer(sequencer, &exchange, &is_stopped));
+                vital(|| run_sequencer(sequencer, &exchange, &is_stopped, &metrics.log));
             }
         })?;
         let ring = Box::new(Unpark(thread.thread().clone()));

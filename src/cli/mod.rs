@@ -2,6 +2,7 @@
 //! the hub come from the table of settings.
 
 mod dev;
+mod healthcheck;
 mod publish;
 mod serve;
 mod subscribe;
@@ -145,6 +146,7 @@ fn dispatch(
         None => return serve::serve(matches, surroundings, serve),
         Some(("serve" | "run", matches)) => return serve::serve(matches, surroundings, serve),
         Some(("check", matches)) => serve::check(matches, surroundings)?,
+        Some(("healthcheck", matches)) => healthcheck::healthcheck(matches, surroundings)?,
         Some(("token", matches)) => token::token(matches, surroundings)?,
         Some(("publish", matches)) => publish::publish(matches, surroundings)?,
         Some(("subscribe", matches)) => subscribe::subscribe(matches, surroundings)?,
@@ -179,6 +181,7 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(serve::run_command())
         .subcommand(serve::check_command())
+        .subcommand(healthcheck::command())
         .subcommand(token::command())
         .subcommand(publish::command())
         .subcommand(subscribe::command())

@@ -1,11 +1,11 @@
 //! `petasos serve`, `petasos run` and `petasos check`: the table of settings as flags.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValue, parser::ValueSource};
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use super::{Failure, Serve, Surroundings, dev};
 use crate::config::{
-    ConfigFile, Kind, Loaded, Mistake, SECTIONS, Setting, Sources, load, settings,
+    ConfigFile, Kind, Loaded, Mistake, SECTIONS, Setting, Sources, load, parse_admin, settings,
 };
 
 const HELP: &str = "\
@@ -92,7 +92,8 @@ pub(super) fn serve(
     surroundings: &mut Surroundings<'_>,
     serve: impl Serve,
 ) -> Result<ExitCode, Failure> {
-    let loaded = read(matches, surroundings)?;
+    let mut loaded = read(matches, surroundings)?;
+    loaded.config.admin.settings = loaded.describe();
     let banner = loaded.config.dev.then(|| dev::banner(&loaded.config)).transpose();
     Ok(serve(loaded.config, loaded.notices, banner.map_err(Failure::Told)?))
 }
@@ -107,6 +108,20 @@ pub(super) fn check(
         let _ = writeln!(surroundings.errors, "petasos: {notice}");
     }
     Ok(())
+}
+
+/// Where a hub with these settings has its admin listener. What is said of it alone is enough: keys
+/// and all else need not be there.
+pub(super) fn admin_address(
+    matches: &ArgMatches,
+    surroundings: &Surroundings<'_>,
+) -> Result<SocketAddr, Failure> {
+    let said = surroundings.value(matches, "admin", "PETASOS_ADMIN");
+    let address = match said {
+        Some(text) => parse_admin(&text).map_err(Failure::Told)?,
+        None => read(matches, surroundings)?.config.admin.address,
+    };
+    address.ok_or_else(|| Failure::Told("the hub has no admin listener (admin off)".to_owned()))
 }
 
 fn read(matches: &ArgMatches, surroundings: &Surroundings<'_>) -> Result<Loaded, Failure> {

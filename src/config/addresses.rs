@@ -36,6 +36,17 @@ pub(super) fn parse_listen<'a>(
     Ok(())
 }
 
+/// Reads the address of the operator's listener; `None` for `off`.
+pub fn parse_admin(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = || format!("`{text}` is not an address; write it like 127.0.0.1:2019, or off");
+    let (host, port) = split_port(text).ok_or_else(wrong)?;
+    let site = site(host, port.ok_or_else(wrong)?, false)?;
+    Ok(Some(site.address))
+}
+
 fn parse_site(text: &str) -> Result<Site, String> {
     let (is_site, address) = match text.split_once("://") {
         Some(("http", address)) => (true, address.strip_suffix('/').unwrap_or(address)),

@@ -153,6 +153,12 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
             addresses.join(", ")
         ));
     }
+    if let Some(address) = config.admin.address.filter(|address| !address.ip().is_loopback()) {
+        warn(format!(
+            "the admin listener {address} is open to other machines: it has no password, and is \
+             not for the public"
+        ));
+    }
     if config.listen.catch_all && config.identity.resource_identifier.is_none() {
         warn(
             "the audience of tokens is taken from the host that requests name: pin it with \

@@ -215,11 +215,12 @@ impl Gatherer<'_> {
             let name = directive.name.as_str();
             let idle = words::GLOBAL_WITHOUT_EFFECT
                 .iter()
-                .find(|(word, value, _)| *word == name && directive.words == [*value]);
+                .find(|(word, value, _)| *word == name && directive.words.join(" ") == *value);
             if words::GLOBAL_SETTINGS.contains(&name) {
                 self.directive(directive, &source);
             } else if let Some((word, value, reason)) = idle {
-                let text = format!("{word} {value} has no effect: {reason}");
+                let given = format!("{word} {value}");
+                let text = format!("{} has no effect: {reason}", given.trim_end());
                 self.without_effect(source(directive.line), text);
             } else if words::GLOBAL_TO_COME.contains(&name) {
                 self.mistake(source(directive.line), not_yet(name));

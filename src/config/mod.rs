@@ -22,6 +22,7 @@ mod tree;
 mod units;
 mod words;
 
+pub use addresses::parse_admin;
 pub use dev::DEV_ISSUER;
 pub use directives::{Directive, without_line_end};
 pub use keys::{IssuerKey, IssuerKeySet, MASK, Secret, parse_algorithm};

@@ -551,6 +551,28 @@ static PROCESS: &[Setting] = &[
         ..PLAIN
     },
     Setting {
+        name: "admin",
+        kind: Kind::Word("ADDRESS|off"),
+        default: "127.0.0.1:2019",
+        help: "Where the operator finds health, metrics and settings; never a public address",
+        store: |draft, given| {
+            let address = given.word().and_then(addresses::parse_admin);
+            set(&mut draft.config.admin.address, address)
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "name",
+        kind: Kind::Word("NAME"),
+        default: "default",
+        help: "The hub's name in the paths of its health checks: /mercure/health/NAME/ready",
+        store: |draft, given| {
+            let name = given.word().map(str::to_owned);
+            set(&mut draft.config.admin.name, name)
+        },
+        ..PLAIN
+    },
+    Setting {
         name: "grace_period",
         kind: Kind::Duration,
         default: "5s",

@@ -115,7 +115,8 @@ fn sample(setting: &Setting) -> &'static str {
         (_, Kind::KeySet) => "https://e.org/jwks",
         ("trusted_issuers", _) => "urn:i",
         ("cors_origins" | "publish_origins", _) => "https://e.org",
-        ("cookie_name", _) => "hub",
+        ("cookie_name" | "name", _) => "hub",
+        ("admin", _) => "127.0.0.1:17",
         ("overload", _) => "reject",
         ("unknown_last_event_id", _) => "live",
         ("transport", _) => "local",
@@ -730,9 +731,9 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
 
     for (file, variable, expected) in [
         (
-            "name x",
+            "topic_matcher_cache 9",
             ("X", "x"),
-            "hub.conf:1: name has no effect: this hub has no health checks by name yet",
+            "hub.conf:1: topic_matcher_cache has no effect: this hub sizes its caches by itself",
         ),
         ("", ("MERCURE_LICENSE", "x"), "MERCURE_LICENSE: no effect: this hub needs no licence"),
         (
@@ -751,8 +752,9 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
         ("", ("PETASOS_TOKEN", "x"), ""),
         (
             "",
-            ("GLOBAL_OPTIONS", "admin off"),
-            "GLOBAL_OPTIONS:1: admin off has no effect: there is no admin listener yet",
+            ("GLOBAL_OPTIONS", "admin off\nmetrics"),
+            "GLOBAL_OPTIONS:2: metrics has no effect: there are always metrics, on the admin \
+             listener",
         ),
         (
             "",

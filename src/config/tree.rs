@@ -27,6 +27,7 @@ pub struct Config {
     pub streams: Streams,
     pub log: Log,
     pub logging: Logging,
+    pub admin: Admin,
     /// Longest that publishes and streams may take to end at shutdown.
     pub grace_period: Duration,
     /// Started with `--dev`.
@@ -222,6 +223,18 @@ pub enum Transport {
         updates_max: Option<NonZeroU64>,
         bytes_max: u64,
     },
+}
+
+/// The operator's listener.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Admin {
+    /// `None`: there is none.
+    pub address: Option<SocketAddr>,
+    /// The hub's name in the paths of its health checks.
+    pub name: String,
+    /// All settings in force, as [`super::Loaded::describe`] tells them; filled in by whoever
+    /// starts the hub.
+    pub settings: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -2,8 +2,7 @@
 //! a later version.
 
 /// Directives that are accepted and have no effect, each with the reason.
-pub(super) const WITHOUT_EFFECT: [(&str, &str); 4] = [
-    ("name", "this hub has no health checks by name yet"),
+pub(super) const WITHOUT_EFFECT: [(&str, &str); 3] = [
     ("topic_matcher_cache", "this hub sizes its caches by itself"),
     ("topic_selector_cache", "this hub sizes its caches by itself"),
     ("subscriber_list_cache_size", "this hub sizes its caches by itself"),
@@ -14,8 +13,7 @@ pub(super) const VARIABLES_WITHOUT_EFFECT: [(&str, &str); 1] =
     [("MERCURE_LICENSE", "this hub needs no licence")];
 
 /// Directives that mean something to the reference hub, or will here.
-pub(super) const DIRECTIVES_TO_COME: [&str; 12] = [
-    "admin",
+pub(super) const DIRECTIVES_TO_COME: [&str; 11] = [
     "debugger",
     "demo",
     "gap_notice",
@@ -34,17 +32,17 @@ pub(super) const VARIABLES_TO_COME: [&str; 2] =
     ["CADDY_EXTRA_CONFIG", "CADDY_SERVER_EXTRA_DIRECTIVES"];
 
 /// Words of `GLOBAL_OPTIONS` that are settings here.
-pub(super) const GLOBAL_SETTINGS: [&str; 2] = ["debug", "grace_period"];
+pub(super) const GLOBAL_SETTINGS: [&str; 3] = ["admin", "debug", "grace_period"];
 
 /// Words of `GLOBAL_OPTIONS` that will mean something here.
-pub(super) const GLOBAL_TO_COME: [&str; 7] =
-    ["admin", "auto_https", "cert_issuer", "email", "http_port", "https_port", "metrics"];
+pub(super) const GLOBAL_TO_COME: [&str; 5] =
+    ["auto_https", "cert_issuer", "email", "http_port", "https_port"];
 
 /// Words of `GLOBAL_OPTIONS` that ask for what is the case anyway.
 pub(super) const GLOBAL_WITHOUT_EFFECT: [(&str, &str, &str); 3] = [
     ("auto_https", "off", "there is no automatic HTTPS yet"),
     ("auto_https", "disable_redirects", "there is no automatic HTTPS yet"),
-    ("admin", "off", "there is no admin listener yet"),
+    ("metrics", "", "there are always metrics, on the admin listener"),
 ];
 
 /// Variables that belong to commands, not to the table of settings.

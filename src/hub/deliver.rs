@@ -238,6 +238,7 @@ impl Hub {
             if len == 0 {
                 return true;
             }
+            self.counts.deliveries += u64::from(len);
             let updates: Vec<_> =
                 frames.iter().map(|&sequence| Arc::clone(self.recent.get(sequence))).collect();
             self.queue_updates(key, updates.into_iter());
@@ -253,6 +254,7 @@ impl Hub {
             }
         };
         self.subscribers[key.index()].position = settled;
+        self.counts.deliveries += u64::from(len);
         if len > 0 {
             let payload = Payload::Updates { start, len };
             batch.sends.push(Send { key, carrier, form, payload });

@@ -152,6 +152,35 @@ pub enum Reason {
     Overtaken,
 }
 
+impl Reason {
+    pub const ALL: [Reason; 5] =
+        [Reason::Left, Reason::Deadline, Reason::Stalled, Reason::Slow, Reason::Overtaken];
+
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Left => "left",
+            Reason::Deadline => "deadline",
+            Reason::Stalled => "stalled",
+            Reason::Slow => "slow",
+            Reason::Overtaken => "overtaken",
+        }
+    }
+}
+
+/// What happened since the start, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Subscribers that came.
+    pub joined: u64,
+    /// Of these, such as began with history.
+    pub replays: u64,
+    /// Updates that were given to subscribers, or queued for them.
+    pub deliveries: u64,
+    /// Streams that ended, by the reasons of [`Reason::ALL`].
+    pub ended: [u64; Reason::ALL.len()],
+}
+
 /// A stream that the worker has to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
@@ -183,6 +212,7 @@ pub struct Hub {
     /// Subscribers for whom too much waits. They are cut between batches, since they may be in one.
     overfull: Vec<Key>,
     ended: VecDeque<Ended>,
+    counts: Counts,
 }
 
 impl Hub {
@@ -208,6 +238,7 @@ impl Hub {
             heartbeats_were_last: false,
             overfull: Vec::new(),
             ended: VecDeque::new(),
+            counts: Counts::default(),
         }
     }
 
@@ -218,6 +249,26 @@ impl Hub {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What happened since the start.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes that wait for all subscribers.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Subscribers that are fed from history.
+    pub fn replaying(&self) -> usize {
+        self.replays.table.len()
+    }
+
+    /// The position of the last update that was taken.
+    pub fn taken(&self) -> Position {
+        self.recent.last()
     }
 
     /// How the worker finds the connection of a subscriber that is still there.
@@ -264,6 +315,7 @@ impl Hub {
         let replay = Replay { interest: interest.clone(), through, reading: true };
         let replay = self.replays.table.insert(replay).index();
         let key = self.insert(&joiner, Stage::Replaying(replay), through, now);
+        self.counts.replays += 1;
         self.queue_head(key, joiner.unsent, now);
         self.chunk(key, chunk, through);
         key
@@ -274,6 +326,7 @@ impl Hub {
         let key =
             self.subscribers.insert(Subscriber::new(carrier, form, stage, position, deadline, now));
         self.arm(key.index(), now);
+        self.counts.joined += 1;
         key
     }
 
@@ -321,6 +374,7 @@ impl Hub {
         if outbox != NONE {
             self.waiting_bytes -= self.outboxes.remove(outbox).len();
         }
+        self.counts.ended[reason as usize] += 1;
         self.ended.push_back(Ended { carrier, form, is_whole: outbox == NONE, reason });
     }
 }

@@ -56,6 +56,7 @@ impl Hub {
         if chunk.is_empty() {
             self.after_flush(key);
         } else {
+            self.counts.deliveries += chunk.len() as u64;
             self.queue_updates(key, chunk.into_iter());
         }
     }
@@ -113,6 +114,7 @@ impl Hub {
             self.become_live(key, id);
         }
         if !missed.is_empty() {
+            self.counts.deliveries += missed.len() as u64;
             self.queue_updates(key, missed.into_iter());
         }
     }

@@ -13,6 +13,9 @@ pub trait Store: Send {
     /// Makes `updates`, which follow each other and what was appended before, as durable as the
     /// store promises, all or none. After an error the store is never written again.
     fn append(&mut self, updates: &[Arc<Update>]) -> Result<(), StoreError>;
+
+    /// How much is retained: updates and their bytes.
+    fn retained(&self) -> (u64, u64);
 }
 
 /// The history could not be written.

@@ -38,6 +38,11 @@ impl<T> Lane<T> {
         self.queue.is_empty()
     }
 
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Consumer: to be called after room was made; true if the producer must be woken.
     pub fn take_producer_waits(&self) -> bool {
         fence(Ordering::SeqCst);

@@ -125,6 +125,11 @@ impl Store for Memory {
         self.trim(&mut kept);
         Ok(())
     }
+
+    fn retained(&self) -> (u64, u64) {
+        let kept = self.read_lock();
+        (kept.updates.len() as u64, kept.bytes as u64)
+    }
 }
 
 impl History for Memory {
@@ -156,7 +161,7 @@ impl History for Memory {
         interest: &Interest,
         budget: ReadBudget,
     ) -> Result<Chunk, Overtaken> {
-        /// Updates that are looked at while the lock is held.
+        /// Updates that are taken while the lock is held.
         const UNDER_LOCK: usize = 256;
         let mut chunk = Chunk { updates: Vec::new(), through: after };
         let (mut bytes, mut looked_at) = (0, 0);
@@ -170,12 +175,15 @@ impl History for Memory {
                 break;
             }
             let end = kept.updates.len().min(index + UNDER_LOCK);
-            for update in kept.updates.range(index..end) {
+            // A thousand patterns take their time: the log must not wait for that.
+            let piece: Vec<_> = kept.updates.range(index..end).cloned().collect();
+            drop(kept);
+            for update in piece {
                 chunk.through = update.position;
                 looked_at += 1;
-                if interest.selects(update) {
+                if interest.selects(&update) {
                     bytes += update.frame.len();
-                    chunk.updates.push(Arc::clone(update));
+                    chunk.updates.push(update);
                     if bytes >= budget.bytes {
                         break;
                     }

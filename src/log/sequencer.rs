@@ -1,14 +1,14 @@
 //! What the log does in one turn. Pure but for its store: the log's thread and the simulator run
 //! the same code.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     exchange::{Ack, Exchange, Publish, Ticket, Unavailable},
     history::Store,
     sequence::{LagLimits, Places, Sequence},
 };
-use crate::protocol::update::Update;
+use crate::{metrics, protocol::update::Update};
 
 /// Publications that are made durable together, at most. Bounds the time of a turn.
 const GROUP_MAX: usize = 1024;
@@ -20,6 +20,8 @@ pub struct Sequencer<S> {
     places: Places,
     store: S,
     failed: bool,
+    /// Updates that were committed.
+    committed: u64,
     /// Who published the updates of `group`, one for one.
     authors: Vec<(usize, Ticket)>,
     group: Vec<Arc<Update>>,
@@ -34,6 +36,7 @@ impl<S: Store> Sequencer<S> {
             places,
             store,
             failed: false,
+            committed: 0,
             authors: Vec::new(),
             group: Vec::new(),
         }
@@ -52,6 +55,17 @@ impl<S: Store> Sequencer<S> {
         }
         self.exchange.admit(self.sequence.admits());
         took || handed
+    }
+
+    /// Shows how the log is.
+    pub fn show(&self, metrics: &metrics::Log) {
+        let ((tail, tail_bytes), (history, history_bytes)) = (self.tail(), self.store.retained());
+        metrics.updates.set(self.committed);
+        metrics.tail.set(tail as u64);
+        metrics.tail_bytes.set(tail_bytes);
+        metrics.history.set(history);
+        metrics.history_bytes.set(history_bytes);
+        metrics.failed.store(self.failed, Ordering::Relaxed);
     }
 
     /// Committed updates that are kept for workers, and their bytes.
@@ -100,6 +114,7 @@ impl<S: Store> Sequencer<S> {
             self.group.clear();
             tracing::error!(%error, "the history cannot be written: no more updates are taken");
         }
+        self.committed += self.group.len() as u64;
         let mut updates = self.group.drain(..);
         let acks = self
             .authors

@@ -18,6 +18,7 @@ use super::{
     history::{Chunk, From, History, Overtaken, Read, ReadBudget, Reply, Store, UnknownId},
     sequencer::Sequencer,
 };
+use crate::metrics;
 
 /// Wakes a thread that sleeps in `thread::park`.
 pub struct Unpark(pub Thread);
@@ -42,12 +43,16 @@ pub fn run_sequencer<S: Store>(
     mut sequencer: Sequencer<S>,
     exchange: &Exchange,
     stop: &AtomicBool,
+    metrics: &metrics::Log,
 ) {
     ask_for_short_slices();
     let bell = exchange.log_bell();
     let mut doze = Doze::default();
     loop {
         let worked = sequencer.turn();
+        if worked {
+            sequencer.show(metrics);
+        }
         if doze.may_sleep(bell, worked) {
             if stop.load(Ordering::Acquire) {
                 return;

@@ -19,7 +19,7 @@ use monoio::{
 
 use super::{
     budget::Reserved,
-    endpoint::{self, Denied, Endpoint, Subscribe},
+    endpoint::{Denied, Endpoint, Subscribe},
     local::Local,
     pump::{PublishError, Start},
     settings::Overload,
@@ -43,6 +43,7 @@ use crate::{
     },
     hub::{Carrier, Joiner, Moment},
     log::history::Chunk,
+    metrics::Refused,
     protocol::{
         frame::{Form, LAST_CHUNK},
         matcher::Interest,
@@ -218,7 +219,7 @@ impl<'a> Connection<'a> {
             Route::Publish | Route::Subscribe | Route::SubscribeHead | Route::Metadata
         );
         if is_of_hub && identity.is_misdirected(&head) {
-            let response = endpoint::misdirected(&head);
+            let response = self.local.endpoint.borrow().misdirected(&head);
             return self.respond_unread(&head, response).await;
         }
         match route {
@@ -304,7 +305,11 @@ impl<'a> Connection<'a> {
         drop(reserved);
         let response = match &published {
             Ok(update) => Response::text(Status::Ok, update.id().as_bytes()),
-            Err(error) => unavailable(&head, *error),
+            Err(error) => {
+                local.metrics().updates_failed.add(1);
+                local.metrics().refuse(Refused::Unavailable);
+                unavailable(&head, *error)
+            }
         };
         self.respond(&head, response).await
     }
@@ -312,8 +317,13 @@ impl<'a> Connection<'a> {
     /// Reads the request's body, or finds out why it is not taken.
     async fn body(&mut self, head: &Head) -> Result<Result<Body<'a>, Response<'static>>, Lost> {
         let local = self.local;
-        let refused = |refusal| Response::refusal(refusal, ProblemForm::asked_for(head));
+        let refused = |refusal| {
+            self.local.metrics().refuse(refused_by(refusal));
+            Response::refusal(refusal, ProblemForm::asked_for(head))
+        };
         let full = || {
+            local.metrics().updates_failed.add(1);
+            local.metrics().refuse(Refused::Unavailable);
             let detail = "the hub holds too many unanswered updates; try again later";
             let form = ProblemForm::asked_for(head);
             Response::problem(Status::ServiceUnavailable, Some(detail), form)
@@ -441,6 +451,7 @@ impl<'a> Connection<'a> {
     /// 200 makes an `EventSource` give up for ever.
     async fn turn_away(&mut self, request: &Head) -> Result<Next, Lost> {
         let local = self.local;
+        local.metrics().refuse(Refused::Overload);
         if local.settings.overload == Overload::Reject {
             let detail = "the hub has as many subscribers as it takes; try again later";
             let form = ProblemForm::asked_for(request);
@@ -471,6 +482,7 @@ impl<'a> Connection<'a> {
     /// Answers a request that was not understood; the last answer on the connection.
     async fn refuse(&mut self, refusal: Refusal) -> Result<Next, Lost> {
         tracing::info!(reason = %refusal, "request refused");
+        self.local.metrics().refuse(refused_by(refusal));
         let date = self.local.date();
         let cors = self.local.settings.endpoint.cors.fields(reader::origin(&self.input));
         let envelope = Envelope::for_refusal(Some(&date), cors);
@@ -547,6 +559,15 @@ impl<'a> Connection<'a> {
             }
         }
         shut_down(fd);
+    }
+}
+
+fn refused_by(refusal: Refusal) -> Refused {
+    match refusal.status() {
+        Status::ContentTooLarge | Status::UriTooLong | Status::HeaderFieldsTooLarge => {
+            Refused::TooLarge
+        }
+        _ => Refused::Malformed,
     }
 }
 

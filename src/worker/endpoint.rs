@@ -26,6 +26,7 @@ use crate::{
         status::Status,
     },
     keyring::{Asked, Keyring},
+    metrics::{Metrics, Refused},
     protocol::{
         hub_url::HubUrl,
         limits::Limits,
@@ -99,6 +100,8 @@ impl From<Response<'static>> for Denied {
 
 pub(crate) struct Endpoint {
     settings: Arc<EndpointSettings>,
+    metrics: Arc<Metrics>,
+    worker: usize,
     verdicts: VerdictCache,
     patterns: Patterns,
     nothing: Arc<MatcherSet>,
@@ -110,11 +113,18 @@ pub(crate) struct Endpoint {
 const REFUSED_ORIGINS_MAX: usize = 100;
 
 impl Endpoint {
-    pub(crate) fn new(settings: Arc<EndpointSettings>) -> Self {
+    /// For a worker that shows what it refuses.
+    pub(crate) fn new(
+        settings: Arc<EndpointSettings>,
+        metrics: Arc<Metrics>,
+        worker: usize,
+    ) -> Self {
         let verdicts = VerdictCache::new(VerdictLimits::default(), RandomState::new());
         let patterns = Patterns::new(&settings.hub_url, RandomState::new());
         Endpoint {
             settings,
+            metrics,
+            worker,
             verdicts,
             patterns,
             nothing: Arc::default(),
@@ -143,7 +153,7 @@ impl Endpoint {
         if head.method == Method::Query && head.body != BodyLength::None && !is_form() {
             let error = "send the matchers as application/x-www-form-urlencoded";
             let status = Status::UnsupportedMediaType;
-            return Err(refuse(status, &error, head, "subscription refused").into());
+            return Err(self.refuse(status, &error, head, "subscription refused").into());
         }
         Ok(access)
     }
@@ -168,7 +178,7 @@ impl Endpoint {
         let Subscription { matchers, since } =
             Subscription::parse(pairs, last_event_id, *query_rules, limits, &mut self.patterns)
                 .map_err(|error| {
-                    refuse(Status::BadRequest, &error, head, "subscription refused")
+                    self.refuse(Status::BadRequest, &error, head, "subscription refused")
                 })?;
         let grants = access.as_ref().map_or(&self.nothing, |access| &access.subscribe);
         let remaining =
@@ -186,7 +196,8 @@ impl Endpoint {
             }
             Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
                 let error = "send the update as application/x-www-form-urlencoded";
-                Err(refuse(Status::UnsupportedMediaType, &error, head, "publication refused")
+                Err(self
+                    .refuse(Status::UnsupportedMediaType, &error, head, "publication refused")
                     .into())
             }
             Some(access) => Ok(access),
@@ -212,7 +223,7 @@ impl Endpoint {
                     Refusal::Malformed => Status::BadRequest,
                     Refusal::TooLarge => Status::ContentTooLarge,
                 };
-                refuse(status, &error, head, "publication refused")
+                self.refuse(status, &error, head, "publication refused")
             })?;
         if let Some(topic) = access.first_refused(&publication.topics) {
             let reason = "the token does not grant `publish` on the topic";
@@ -257,10 +268,10 @@ impl Endpoint {
             // A cookie that was emptied holds no token.
             (None, _) => match cookie(head, &self.settings.cookie_name) {
                 None | Some([]) => return Ok(None),
-                Some(value) if role == Role::Publisher => {
-                    self.check_origin(head).map_err(|reason| invalid(&reason))?;
-                    value
-                }
+                Some(value) if role == Role::Publisher => match self.check_origin(head) {
+                    Ok(()) => value,
+                    Err(reason) => return Err(self.refuse_page(&reason, head).into()),
+                },
                 Some(value) => value,
             },
         };
@@ -304,6 +315,43 @@ impl Endpoint {
         Err(format!("a cookie sent by a page of {source}: is it missing in `publish_origins`?"))
     }
 
+    /// An answer to a page that may not publish with a cookie: a fault of the token's presentation.
+    fn refuse_page(&self, reason: &str, head: &Head) -> Response<'static> {
+        tracing::info!(reason, "token refused");
+        self.count(Refused::Origin);
+        self.challenge_uncounted(Challenge::InvalidRequest, head).close()
+    }
+
+    /// An answer that tells the client what is wrong with its request, and the operator too.
+    pub(crate) fn refuse(
+        &self,
+        status: Status,
+        reason: &dyn std::fmt::Display,
+        head: &Head,
+        what: &'static str,
+    ) -> Response<'static> {
+        let reason = reason.to_string();
+        tracing::info!(reason, status = status.code(), "{what}");
+        self.count(match status {
+            Status::ContentTooLarge => Refused::TooLarge,
+            Status::UnsupportedMediaType => Refused::MediaType,
+            Status::MisdirectedRequest => Refused::Misdirected,
+            _ => Refused::Malformed,
+        });
+        Response::problem(status, Some(&reason), ProblemForm::asked_for(head))
+    }
+
+    /// An answer to a request for a name that the hub does not have.
+    pub(crate) fn misdirected(&self, head: &Head) -> Response<'static> {
+        let host = excerpt(&String::from_utf8_lossy(head.host().unwrap_or_default()));
+        let reason = format!("the hub is not known as {host}: `public_urls` lists its names");
+        self.refuse(Status::MisdirectedRequest, &reason, head, "request refused")
+    }
+
+    fn count(&self, reason: Refused) {
+        self.metrics.workers[self.worker].refuse(reason);
+    }
+
     /// An answer to a token that fails: the reason is for the operator only.
     fn refuse_token(
         &self,
@@ -319,6 +367,16 @@ impl Endpoint {
 
     /// An answer that asks for a token, or for another one (draft-08 #error-responses).
     fn challenge(&self, challenge: Challenge, head: &Head) -> Response<'static> {
+        self.count(match challenge {
+            Challenge::NoToken => Refused::NoToken,
+            Challenge::InvalidToken => Refused::InvalidToken,
+            Challenge::InsufficientScope => Refused::Scope,
+            Challenge::InvalidRequest => Refused::Presentation,
+        });
+        self.challenge_uncounted(challenge, head)
+    }
+
+    fn challenge_uncounted(&self, challenge: Challenge, head: &Head) -> Response<'static> {
         let status = match challenge.status() {
             401 => Status::Unauthorized,
             403 => Status::Forbidden,
@@ -351,23 +409,4 @@ fn origin_of(url: &[u8]) -> Option<&[u8]> {
     let authority = memchr::memmem::find(url, b"://")? + 3;
     let len = url[authority..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
     Some(len.map_or(url, |len| &url[..authority + len]))
-}
-
-/// An answer to a request for a name that the hub does not have.
-pub(crate) fn misdirected(head: &Head) -> Response<'static> {
-    let host = excerpt(&String::from_utf8_lossy(head.host().unwrap_or_default()));
-    let reason = format!("the hub is not known as {host}: `public_urls` lists its names");
-    refuse(Status::MisdirectedRequest, &reason, head, "request refused")
-}
-
-/// An answer that tells the client what is wrong with its request, and the operator too.
-fn refuse(
-    status: Status,
-    reason: &dyn std::fmt::Display,
-    head: &Head,
-    what: &'static str,
-) -> Response<'static> {
-    let reason = reason.to_string();
-    tracing::info!(reason, status = status.code(), "{what}");
-    Response::problem(status, Some(&reason), ProblemForm::asked_for(head))
 }

@@ -12,12 +12,12 @@ use std::{
 };
 
 use super::{
-    arrivals::Arrivals, budget::Budget, clock::Clock, endpoint::Endpoint, memory::Leftovers,
-    pump::Pump, settings::Settings, sockets::Sockets, waits::Waits,
+    arrivals::Arrivals, budget::Budget, clock::Clock, endpoint::Endpoint, fan_outs::FanOuts,
+    memory::Leftovers, pump::Pump, settings::Settings, sockets::Sockets, waits::Waits,
 };
 use crate::{
     auth::time::UnixTime, http::date::HttpDate, hub::Moment, keyring::Asked,
-    log::exchange::Exchange,
+    log::exchange::Exchange, metrics,
 };
 
 pub(super) struct Local {
@@ -35,6 +35,7 @@ pub(super) struct Local {
     /// Connections that the application accepted.
     pub(super) arrivals: Arrivals,
     pub(super) waits: Waits,
+    pub(super) fan_outs: RefCell<FanOuts>,
     pub(super) leftovers: Leftovers,
     /// Connections that are served by a task.
     pub(super) tasks: Cell<usize>,
@@ -72,7 +73,11 @@ impl Local {
         let [bodies, heads] = [(); 2].map(|()| Budget::new(settings.body_budget));
         Local {
             worker,
-            endpoint: RefCell::new(Endpoint::new(Arc::clone(&settings.endpoint))),
+            endpoint: RefCell::new(Endpoint::new(
+                Arc::clone(&settings.endpoint),
+                Arc::clone(&settings.metrics),
+                worker,
+            )),
             settings,
             exchange,
             clock,
@@ -82,6 +87,7 @@ impl Local {
             listeners: RefCell::default(),
             arrivals,
             waits: Waits::default(),
+            fan_outs: RefCell::default(),
             leftovers: Leftovers::default(),
             tasks: Cell::new(0),
             bodies,
@@ -140,6 +146,11 @@ impl Local {
         }
         self.key_waits.set(self.key_waits.get() - 1);
         keyring.is_answered(asked)
+    }
+
+    /// What this worker shows.
+    pub(super) fn metrics(&self) -> &metrics::Worker {
+        &self.settings.metrics.workers[self.worker]
     }
 
     pub(super) fn now(&self) -> Moment {

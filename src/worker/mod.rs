@@ -10,6 +10,7 @@ mod budget;
 mod clock;
 mod connection;
 mod endpoint;
+mod fan_outs;
 mod identity;
 mod listener;
 mod local;

@@ -19,10 +19,10 @@ use super::{
     listener::stop_listening,
     local::{Local, guarded},
     phase::Phase,
-    pump::Turn,
+    pump::{Pump, Turn},
     readiness::{GiveWay, Watch},
     runtime::Driver,
-    sockets::Event,
+    sockets::{Event, Sockets},
 };
 use crate::log::bell::Doze;
 
@@ -220,8 +220,19 @@ fn turn(local: &Local, events: &mut Vec<Event>, ask_kernel: &mut bool) -> Turn {
             }
         }
         let turn = pump.turn(local.now());
+        show(local, pump);
         Turn { worked: turn.worked || *ask_kernel, ..turn }
     })
+}
+
+/// Shows what was counted.
+fn show(local: &Local, pump: &Pump<Sockets>) {
+    let metrics = local.metrics();
+    metrics.turns.add(1);
+    metrics.show(&pump.hub);
+    metrics.sent_bytes.set(pump.outside.sent_bytes());
+    metrics.requests.set(local.tasks.get() as u64);
+    local.fan_outs.borrow_mut().note(pump.hub.taken(), pump.hub.finished(), &metrics.fan_out);
 }
 
 /// Serves no more requests than those under way, and sends subscribers away.

@@ -28,6 +28,14 @@ impl Sender {
         }
     }
 
+    /// Bytes that the kernel took since the start.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        match self {
+            Sender::Ring(sender) => sender.sent_bytes,
+            Sender::Calls(sender) => sender.sent_bytes,
+        }
+    }
+
     pub(crate) fn send(&mut self, hub: &Hub, batch: &Batch, outcomes: &mut Vec<Outcome>) {
         match self {
             Sender::Ring(sender) => sender.send(hub, batch, outcomes),
@@ -69,6 +77,7 @@ fn header(slices: &mut [libc::iovec]) -> libc::msghdr {
 #[derive(Default)]
 pub(crate) struct CallSender {
     slices: Vec<libc::iovec>,
+    sent_bytes: u64,
 }
 
 impl CallSender {
@@ -82,6 +91,7 @@ impl CallSender {
             // `hub` and `batch` for the length of this call. The kernel only reads them.
             let sent = unsafe { libc::sendmsg(send.carrier.0, &raw const header, FLAGS) };
             let result = usize::try_from(sent).map_err(|_| last_error());
+            self.sent_bytes += result.map_or(0, |sent| sent as u64);
             outcomes.push(outcome(result, offered));
         }
         self.slices.clear();
@@ -99,6 +109,7 @@ pub(crate) struct RingSender {
     headers: Vec<libc::msghdr>,
     /// Where the slices of each send begin, and how many bytes it offers.
     offers: Vec<(usize, usize)>,
+    sent_bytes: u64,
 }
 
 impl RingSender {
@@ -110,7 +121,7 @@ impl RingSender {
             .setup_coop_taskrun()
             .build(RING_ENTRIES)
             .or_else(plain)?;
-        Ok(RingSender { ring, slices: vec![], headers: vec![], offers: vec![] })
+        Ok(RingSender { ring, slices: vec![], headers: vec![], offers: vec![], sent_bytes: 0 })
     }
 
     fn send(&mut self, hub: &Hub, batch: &Batch, outcomes: &mut Vec<Outcome>) {
@@ -169,6 +180,7 @@ impl RingSender {
             for completion in self.ring.completion() {
                 let i = completion.user_data() as usize;
                 let result = usize::try_from(completion.result()).map_err(|_| -completion.result());
+                self.sent_bytes += result.map_or(0, |sent| sent as u64);
                 outcomes[i] = outcome(result, self.offers[i].1);
                 missing -= 1;
             }

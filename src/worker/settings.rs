@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{endpoint::EndpointSettings, runtime::Driver};
-use crate::{http::reader, hub::Limits};
+use crate::{http::reader, hub::Limits, metrics::Metrics};
 
 /// What a hub at its limit does with a new subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub driver: Driver,
     pub backlog: i32,
     pub endpoint: Arc<EndpointSettings>,
+    /// Where workers show what they count.
+    pub metrics: Arc<Metrics>,
     pub hub_limits: Limits,
     pub head_limits: reader::Limits,
     /// Bytes of one request body.

@@ -105,6 +105,11 @@ impl Sockets {
         Ok(sockets)
     }
 
+    /// Bytes that were sent to subscribers since the start.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sender.sent_bytes()
+    }
+
     /// Readable when something happened.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.epoll.as_raw_fd()

@@ -45,6 +45,7 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) struct Hub {
     child: Child,
     pub(crate) addr: SocketAddr,
+    admin: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
 }
 
@@ -97,7 +98,8 @@ impl Setup {
     /// The binary, a free port, and nothing else.
     pub(crate) fn bare() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_petasos"));
-        command.env_clear().env("ADDR", "127.0.0.1:0").stdin(Stdio::null());
+        command.env_clear().env("ADDR", "127.0.0.1:0").env("PETASOS_ADMIN", "127.0.0.1:0");
+        command.stdin(Stdio::null());
         Setup { command }
     }
 
@@ -154,16 +156,20 @@ impl Setup {
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let shared = Arc::clone(&log);
         thread::spawn(move || {
+            let mut admin = None;
             for line in stderr.lines().map_while(Result::ok) {
+                if let Some((_, rest)) = line.split_once("settings are at http://") {
+                    admin = rest.split(['"', ' ']).next().and_then(|addr| addr.parse().ok());
+                }
                 if let Some((_, rest)) = line.split_once("listening on http://") {
                     let addr = rest.split(['"', ' ']).next().and_then(|addr| addr.parse().ok());
-                    let _ = addr.map(|addr| found.send(addr));
+                    let _ = addr.map(|addr| found.send((addr, admin)));
                 }
                 shared.lock().unwrap().push_str(&(line + "\n"));
             }
         });
         match addr.recv_timeout(PATIENCE) {
-            Ok(addr) => Ok(Hub { child, addr, log }),
+            Ok((addr, admin)) => Ok(Hub { child, addr, admin, log }),
             Err(_) => {
                 let _ = child.kill();
                 let mut output = String::new();
@@ -177,6 +183,11 @@ impl Setup {
 }
 
 impl Hub {
+    /// Where the operator's listener is.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.expect("the hub told where it is")
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.child.id() as i32
     }

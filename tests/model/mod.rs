@@ -245,6 +245,10 @@ impl Store for NoStore {
     fn append(&mut self, _: &[Arc<Update>]) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn retained(&self) -> (u64, u64) {
+        (0, 0)
+    }
 }
 
 fn publish(ticket: u32) -> Publish {

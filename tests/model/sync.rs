@@ -47,6 +47,10 @@ impl<T> ArrayQueue<T> {
         item
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.pushed.load(Ordering::Acquire) - self.popped.load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.popped.load(Ordering::Acquire) == self.pushed.load(Ordering::Acquire)
     }

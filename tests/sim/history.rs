@@ -52,6 +52,10 @@ impl Store for SimStore {
         interlude();
         Ok(())
     }
+
+    fn retained(&self) -> (u64, u64) {
+        self.memory.retained()
+    }
 }
 
 /// A history that is read in small pieces.

@@ -145,6 +145,8 @@ fn petasos(binary: &Path, addr: SocketAddr, workers: usize, driver: &str) -> Com
         .env("ADDR", addr.to_string())
         .env("MERCURE_JWT_KEY", KEY.replace(' ', "-"))
         .env("MERCURE_ALLOW_ANONYMOUS", "1")
+        // Several hubs run at a time.
+        .env("PETASOS_ADMIN", "off")
         .env("PETASOS_WORKERS", workers.to_string())
         .env("PETASOS_DRIVER", driver);
     command

@@ -43,6 +43,7 @@ pub(crate) fn hub() -> Server {
     command
         .env("MERCURE_JWT_KEY", KEY)
         .env("MERCURE_ALLOW_ANONYMOUS", "1")
+        .env("PETASOS_ADMIN", "off")
         .env("PETASOS_WORKERS", "2")
         .stderr(Stdio::piped());
     let addr = free_addr();

@@ -1,0 +1,176 @@
+//! What the operator may see of a running hub: numbers that each have one writer and any reader.
+//!
+//! Whoever counts keeps plain numbers and shows them here once a turn, so counting costs nothing on
+//! the way of an update, and nobody waits for a reader.
+
+mod histogram;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+pub use self::histogram::{BOUNDS_MICROS, Histogram};
+use crate::hub;
+
+/// A number that one thread writes and others read.
+#[derive(Debug, Default)]
+pub struct Number(AtomicU64);
+
+impl Number {
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// One thread writes, so this is no read-modify-write for the processor.
+    pub fn add(&self, count: u64) {
+        self.set(self.get() + count);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a request was refused: the values of `reason` in `petasos_refused_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is no HTTP, or not what a hub takes.
+    Malformed,
+    TooLarge,
+    /// 415
+    MediaType,
+    /// It has no token and needs one.
+    NoToken,
+    /// Its token fails.
+    InvalidToken,
+    /// Its token is presented in a way that makes no sense.
+    Presentation,
+    /// A page that may not has published with a cookie.
+    Origin,
+    /// Its token does not grant what it asks for.
+    Scope,
+    /// It came by a name that the hub does not have.
+    Misdirected,
+    /// The hub has as many subscribers as it takes, or is about to end.
+    Overload,
+    /// The hub is behind with deliveries, or its history cannot be written.
+    Unavailable,
+}
+
+impl Refused {
+    pub const ALL: [Refused; 11] = [
+        Refused::Malformed,
+        Refused::TooLarge,
+        Refused::MediaType,
+        Refused::NoToken,
+        Refused::InvalidToken,
+        Refused::Presentation,
+        Refused::Origin,
+        Refused::Scope,
+        Refused::Misdirected,
+        Refused::Overload,
+        Refused::Unavailable,
+    ];
+
+    /// The value of the label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Refused::Malformed => "malformed",
+            Refused::TooLarge => "too_large",
+            Refused::MediaType => "media_type",
+            Refused::NoToken => "no_token",
+            Refused::InvalidToken => "invalid_token",
+            Refused::Presentation => "presentation",
+            Refused::Origin => "origin",
+            Refused::Scope => "insufficient_scope",
+            Refused::Misdirected => "misdirected",
+            Refused::Overload => "overload",
+            Refused::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What one worker shows. On cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Worker {
+    /// Turns of its pump: that they go on shows that it lives.
+    pub turns: Number,
+    pub subscribers: Number,
+    pub subscribers_total: Number,
+    /// Connections that are served and are no subscribers.
+    pub requests: Number,
+    /// Publications that were answered 503.
+    pub updates_failed: Number,
+    pub deliveries: Number,
+    pub sent_bytes: Number,
+    /// Bytes that wait for slow subscribers.
+    pub waiting_bytes: Number,
+    pub replays: Number,
+    pub replays_total: Number,
+    ended: [Number; hub::Reason::ALL.len()],
+    refused: [Number; Refused::ALL.len()],
+    /// From when the worker takes an update until its last subscriber was sent it.
+    pub fan_out: Histogram,
+}
+
+impl Worker {
+    pub fn refuse(&self, reason: Refused) {
+        self.refused[reason as usize].add(1);
+    }
+
+    pub fn refused(&self, reason: Refused) -> u64 {
+        self.refused[reason as usize].get()
+    }
+
+    pub fn ended(&self, reason: hub::Reason) -> u64 {
+        self.ended[reason as usize].get()
+    }
+
+    /// Shows what the hub counted.
+    pub fn show(&self, hub: &hub::Hub) {
+        let counts = hub.counts();
+        self.subscribers.set(hub.len() as u64);
+        self.subscribers_total.set(counts.joined);
+        self.deliveries.set(counts.deliveries);
+        self.waiting_bytes.set(hub.waiting_bytes() as u64);
+        self.replays.set(hub.replaying() as u64);
+        self.replays_total.set(counts.replays);
+        for (number, count) in self.ended.iter().zip(counts.ended) {
+            number.set(count);
+        }
+    }
+}
+
+/// What the log shows.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// The history cannot be written any more.
+    pub failed: AtomicBool,
+    /// Updates that were committed since the start.
+    pub updates: Number,
+    /// Updates that are kept for workers that are behind.
+    pub tail: Number,
+    pub tail_bytes: Number,
+    pub history: Number,
+    pub history_bytes: Number,
+}
+
+/// What all parts of a hub show.
+#[derive(Debug)]
+pub struct Metrics {
+    pub workers: Box<[Worker]>,
+    pub log: Log,
+    /// The hub takes no more connections.
+    pub draining: AtomicBool,
+}
+
+impl Metrics {
+    pub fn new(workers: usize) -> Self {
+        let workers = (0..workers).map(|_| Worker::default()).collect();
+        Metrics { workers, log: Log::default(), draining: AtomicBool::new(false) }
+    }
+
+    /// Whether the hub takes publications and subscriptions.
+    pub fn is_ready(&self) -> bool {
+        !self.log.failed.load(Ordering::Relaxed) && !self.draining.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,252 @@
+//! The operator's listener: health, numbers, settings; and the rules that watch the numbers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    common::{
+        client::{Answer, Stream, publish, request},
+        hub::{Driver, Hub, PATIENCE, SUBSCRIBER_KEY, Setup},
+        tokens,
+    },
+    on_both_drivers,
+};
+
+on_both_drivers!(
+    health_is_told,
+    numbers_are_told,
+    refusals_are_counted_by_reason,
+    settings_are_told_without_secrets,
+    the_listener_is_not_the_public_one,
+    healthcheck_asks_it,
+);
+
+fn get(hub: &Hub, path: &str) -> Answer {
+    request(hub.admin(), &format!("GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n"))
+}
+
+/// The samples of `/metrics`, by name and labels; the text must be well formed.
+fn numbers(hub: &Hub) -> BTreeMap<String, f64> {
+    let answer = get(hub, "/metrics");
+    assert_eq!(answer.field("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let mut types = BTreeMap::new();
+    let mut samples = BTreeMap::new();
+    for line in answer.body.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert_eq!(types.insert(name.to_owned(), kind.to_owned()), None, "{name} twice");
+        } else if !line.starts_with("# HELP ") {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let family = name.split('{').next().unwrap();
+            let of_histogram = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| types.get(family.strip_suffix(end)?));
+            assert!(types.contains_key(family) || of_histogram.is_some(), "{line} has no type");
+            assert_eq!(samples.insert(name.to_owned(), value.parse().unwrap()), None, "{name}");
+        }
+    }
+    samples
+}
+
+/// The sum over all labels.
+fn sum(numbers: &BTreeMap<String, f64>, name: &str) -> f64 {
+    numbers.iter().filter(|(key, _)| key.split('{').next() == Some(name)).map(|(_, v)| v).sum()
+}
+
+/// Numbers are shown a moment after what they count.
+fn until(hub: &Hub, what: &str, holds: impl Fn(&BTreeMap<String, f64>) -> bool) {
+    let begin = Instant::now();
+    while !holds(&numbers(hub)) {
+        assert!(begin.elapsed() < PATIENCE, "{what}: {:#?}", numbers(hub));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn health_is_told(driver: Driver) {
+    let hub = Setup::new(driver).directive("name books").start();
+    for path in ["ready", "live", "books/ready", "books/live"] {
+        let answer = get(&hub, &format!("/mercure/health/{path}"));
+        assert_eq!((answer.status, &*answer.body), (200, "ok\n"), "{path}");
+    }
+    let head = "HEAD /mercure/health/ready HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut connection = crate::common::client::Connection::open(hub.admin());
+    assert_eq!(connection.send(head).answer_to_head().status, 200);
+    for (path, status) in [("/mercure/health/other/ready", 404), ("/x", 404), ("/", 200)] {
+        assert_eq!(get(&hub, path).status, status, "{path}");
+    }
+    let post = request(hub.admin(), "POST /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((post.status, post.field("Allow")), (405, Some("GET, HEAD")));
+    // While it ends, it is not to be given new connections, and yet it lives.
+    let _held = Stream::open(hub.addr, "match=a", "");
+    hub.signal(libc::SIGTERM);
+    let begin = Instant::now();
+    while get(&hub, "/mercure/health/ready").status != 503 {
+        assert!(begin.elapsed() < PATIENCE);
+    }
+}
+
+fn numbers_are_told(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    let token = tokens::publisher(&["*"]);
+    let mut streams: Vec<_> = (0..5).map(|_| Stream::open(hub.addr, "match=a", "")).collect();
+    for topic in ["a", "a", "b"] {
+        publish(hub.addr, &token, &[("topic", topic), ("data", "x")]);
+    }
+    let replay = Stream::open(hub.addr, "match=*&last_event_id=earliest", "");
+    let five = |numbers: &BTreeMap<String, f64>| {
+        sum(numbers, "mercure_subscribers_connected") == 6.0
+            && sum(numbers, "mercure_subscribers_total") == 6.0
+            && sum(numbers, "mercure_updates_total") == 3.0
+            && sum(numbers, "mercure_updates_failed_total") == 0.0
+            && sum(numbers, "petasos_deliveries_total") == 13.0
+            && sum(numbers, "petasos_replays_total") == 1.0
+            && sum(numbers, "petasos_history_updates") == 3.0
+            && sum(numbers, "petasos_lag_updates") == 0.0
+            && sum(numbers, "petasos_ready") == 1.0
+    };
+    until(&hub, "everything is counted", five);
+    let shown = numbers(&hub);
+    assert!(sum(&shown, "petasos_sent_bytes_total") > 13.0 * 50.0, "{shown:#?}");
+    // Each worker took each update.
+    assert_eq!(sum(&shown, "petasos_fan_out_seconds_count"), 6.0);
+    drop(replay);
+    streams.truncate(2);
+    until(&hub, "those who left are counted", |numbers| {
+        sum(numbers, "mercure_subscribers_connected") == 2.0
+            && numbers["petasos_ended_total{reason=\"left\"}"] == 4.0
+    });
+}
+
+fn refusals_are_counted_by_reason(driver: Driver) {
+    let hub = Setup::new(driver)
+        .directive("public_urls https://hub.example")
+        .directive("max_request_body_size 1KiB")
+        .start();
+    let host = "Host: hub.example\r\n";
+    let get = |query: &str, fields: &str| {
+        request(
+            hub.addr,
+            &format!("GET /.well-known/mercure?{query} HTTP/1.1\r\n{host}{fields}\r\n"),
+        )
+    };
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let post_as = |form: &str, fields: &str, body: &str| {
+        let len = body.len();
+        request(
+            hub.addr,
+            &format!(
+                "POST /.well-known/mercure HTTP/1.1\r\n{host}{form}{fields}\
+                 Content-Length: {len}\r\n\r\n{body}"
+            ),
+        )
+    };
+    let post = |fields: &str, body: &str| post_as(form, fields, body);
+    let token = format!("Authorization: Bearer {}\r\n", tokens::publisher(&["a"]));
+    let cookie = format!("Cookie: __Secure-mercure_access_token={}\r\n", tokens::publisher(&["a"]));
+    for (answer, status, reason) in [
+        (get("", ""), 400, "malformed"),
+        (request(hub.addr, "GET / HTTP/1.1\r\n\r\n"), 400, "malformed"),
+        (post(&token, &format!("topic=a&data={}", "x".repeat(1100))), 413, "too_large"),
+        (post_as("Content-Type: x/y\r\n", &token, "topic=a"), 415, "media_type"),
+        (post("", "topic=a"), 401, "no_token"),
+        (get("match=a", "Authorization: Bearer a.b.c\r\n"), 401, "invalid_token"),
+        (get("match=a", "Authorization: x\r\n"), 400, "presentation"),
+        (post(&cookie, "topic=a"), 400, "origin"),
+        (post(&token, "topic=b"), 403, "insufficient_scope"),
+        (
+            request(hub.addr, "POST /.well-known/mercure HTTP/1.1\r\nHost: b\r\n\r\n"),
+            421,
+            "misdirected",
+        ),
+    ] {
+        assert_eq!(answer.status, status, "{reason} {answer:?}");
+    }
+    let expected = [
+        ("malformed", 2.0),
+        ("too_large", 1.0),
+        ("media_type", 1.0),
+        ("no_token", 1.0),
+        ("invalid_token", 1.0),
+        ("presentation", 1.0),
+        ("origin", 1.0),
+        ("insufficient_scope", 1.0),
+        ("misdirected", 1.0),
+        ("overload", 0.0),
+        ("unavailable", 0.0),
+    ];
+    until(&hub, "every refusal is counted", |numbers| {
+        expected.iter().all(|(reason, count)| {
+            numbers[&format!("petasos_refused_total{{reason=\"{reason}\"}}")] == *count
+        })
+    });
+}
+
+fn settings_are_told_without_secrets(driver: Driver) {
+    let hub = Setup::new(driver).directive("heartbeat 17s").start();
+    let config = get(&hub, "/config").body;
+    assert!(config.contains("heartbeat 17s"), "{config}");
+    assert!(!config.contains(SUBSCRIBER_KEY), "{config}");
+}
+
+fn the_listener_is_not_the_public_one(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    for path in ["/metrics", "/config", "/mercure/health/ready"] {
+        let answer = request(hub.addr, &format!("GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n"));
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    // Whoever connects and says nothing keeps nobody else out.
+    let silent: Vec<_> =
+        (0..20).map(|_| std::net::TcpStream::connect(hub.admin()).unwrap()).collect();
+    assert_eq!(get(&hub, "/mercure/health/live").status, 200);
+    drop(silent);
+    // A second hub with the same address says so, and how to go on.
+    let second = Setup::new(driver).env("PETASOS_ADMIN", &hub.admin().to_string()).run();
+    assert_ne!(second.code, Some(0));
+    let told = &second.stderr;
+    assert!(told.contains("--admin") && told.contains(&hub.admin().to_string()), "{told}");
+}
+
+fn healthcheck_asks_it(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    let check = |address: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_petasos"))
+            .env_clear()
+            .args(["healthcheck", "--admin", address])
+            .output()
+            .unwrap();
+        crate::common::hub::Output::of(output)
+    };
+    assert_eq!(check(&hub.admin().to_string()).code, Some(0));
+    let nobody = check("127.0.0.1:1");
+    assert_eq!(nobody.code, Some(1));
+    assert!(nobody.stderr.contains("127.0.0.1:1"), "{nobody:?}");
+}
+
+/// The rules of `deploy/alerts.yml` are well formed, and ask for numbers that there are.
+#[test]
+fn alerts_watch_numbers_that_exist() {
+    let hub = Setup::new(Driver::Epoll).start();
+    let shown: BTreeSet<String> =
+        numbers(&hub).into_keys().map(|name| name.split('{').next().unwrap().to_owned()).collect();
+    let rules = include_str!("../deploy/alerts.yml");
+    let mut alerts = 0;
+    for (number, line) in rules.lines().enumerate() {
+        assert!(!line.contains('\t') && line.len() <= 100, "line {}", number + 1);
+        let Some(expr) = line.trim_start().strip_prefix("expr: ") else { continue };
+        alerts += 1;
+        assert_eq!(expr.matches('(').count(), expr.matches(')').count(), "{expr}");
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let names: Vec<_> = expr
+            .split(|c| !is_name(c))
+            .filter(|word| word.starts_with("petasos_") || word.starts_with("mercure_"))
+            .collect();
+        assert!(!names.is_empty(), "{expr}");
+        for name in names {
+            assert!(shown.contains(name), "{name} in {expr}");
+        }
+    }
+    assert!(alerts >= 6, "{alerts}");
+}
