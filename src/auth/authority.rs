@@ -116,7 +116,7 @@ impl Authority {
     }
 
     /// The one issuer whose keys count: "verify the signature using only the key(s) associated
-    /// with the token's `iss`, never a pooled set spanning issuers".
+    /// with the token's `iss`, never a pooled set spanning issuers" (draft-08 #token-validation).
     fn issuer(&self, claims: &Claims, role: Role) -> Result<&Issuer, TokenError> {
         let iss = claims.issuer()?;
         match &*self.issuers {
@@ -140,7 +140,8 @@ impl Issuer {
     }
 
     /// Tries the role's keys that were configured for `alg`. The keys are the list of accepted
-    /// algorithms, so that no token chooses how its key is used.
+    /// algorithms, so that no token chooses how its key is used: "MUST NOT derive the set of
+    /// acceptable algorithms from the token" (draft-08 #token-validation).
     fn check_signature(
         &self,
         compact: &Compact<'_>,
