@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ use crate::{
 on_both_drivers!(
     valid_tokens_are_taken,
     invalid_tokens_are_refused_without_a_reason,
+    keys_that_a_token_brings_along_are_not_used,
     malformed_presentations_are_requests_gone_wrong,
     without_a_token_there_is_no_error,
     anonymous_subscribers_are_a_setting,
@@ -317,6 +319,34 @@ fn invalid_tokens_are_refused_without_a_reason(driver: Driver) {
         hub.wait_for_log(reason);
     }
     assert!(!hub.log().contains("eyJ"), "{}", hub.log());
+}
+
+/// "MUST NOT use key material supplied by the token itself."
+fn keys_that_a_token_brings_along_are_not_used(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    const OWN: &str = "a key of somebody's own 0123456789 0123456789";
+    let jwk = json!({"kty": "oct", "alg": "HS256", "kid": "own", "k": URL_SAFE_NO_PAD.encode(OWN)});
+    let jwks = format!("data:application/json,{}", json!({ "keys": [jwk] }));
+    for brought in [
+        json!({ "jwk": jwk }),
+        json!({ "jwk": jwk, "kid": "own" }),
+        json!({ "jku": jwks, "kid": "own" }),
+        json!({ "x5u": jwks, "x5c": [URL_SAFE_NO_PAD.encode(OWN)] }),
+    ] {
+        let mut header: Value = serde_json::from_str(HEADER).unwrap();
+        header.as_object_mut().unwrap().extend(brought.as_object().unwrap().clone());
+        let token = |action: &str, key: &str| {
+            let claims = claims(action, &["*"]).to_string();
+            sign_texts(&header.to_string(), &claims, key, Algorithm::HS256)
+        };
+        for answer in answers(&hub, |action| token(action, OWN)) {
+            assert_challenge(&answer, 401, INVALID_TOKEN, &header.to_string());
+        }
+        // Nor does it harm a token that one of the hub's keys signed.
+        for answer in answers(&hub, |action| token(action, key(action))) {
+            assert_eq!(answer.status, 200, "{header} {answer:?}");
+        }
+    }
 }
 
 fn malformed_presentations_are_requests_gone_wrong(driver: Driver) {

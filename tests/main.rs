@@ -30,6 +30,7 @@ mod publish;
 mod query;
 mod regression;
 mod replay;
+mod requirements;
 mod settings;
 mod shutdown;
 mod sim;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     common::{
         client::{Connection, Stream, encode, publish, refused},
-        hub::{Driver, Setup},
+        hub::{AUDIENCE, Driver, Setup},
         tokens,
     },
     on_both_drivers,
@@ -13,6 +13,7 @@ use crate::{
 
 on_both_drivers!(
     matchers_select,
+    exact_matchers_are_compared_byte_by_byte,
     an_update_arrives_once_however_many_matchers_select_it,
     a_thousand_matchers_are_taken,
     the_number_of_matchers_is_a_setting,
@@ -76,6 +77,35 @@ fn matchers_select(driver: Driver) {
         ("mat%63h_exact=a", &["a"]),
     ] {
         assert_eq!(received(&hub, query, &topics), expected, "{query}");
+    }
+}
+
+/// Nothing is resolved and nothing is normalized: what means the same is another topic.
+fn exact_matchers_are_compared_byte_by_byte(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    let base = AUDIENCE.strip_suffix("/.well-known/mercure").unwrap();
+    let absolute = format!("{base}/a");
+    let topics = [
+        "/a",
+        "//hub.example/a",
+        &absolute,
+        "/x/../a",
+        "/%61",
+        "/A",
+        "https://e.example/\u{e9}",
+        "https://e.example/e\u{301}",
+        "https://e.example/%C3%A9",
+        "https://e.example/%c3%a9",
+        "https://E.example/%C3%A9",
+        "https://e.example:443/%C3%A9",
+        "HTTPS://e.example/%C3%A9",
+        "https://b\u{fc}cher.example/",
+        "https://xn--bcher-kva.example/",
+        "https://xn--bcher-kva.example",
+    ];
+    for topic in topics {
+        let query = format!("match={}", encode(topic));
+        assert_eq!(received(&hub, &query, &topics), [topic], "{query}");
     }
 }
 

@@ -7,18 +7,18 @@ use std::{
 };
 
 /// A file of the repository, and its parts as the rules see them.
-struct Source {
+pub(crate) struct Source {
     /// From the root of the repository.
-    path: String,
-    text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// Of a Rust file: without comments and the contents of strings; line for line.
-    code: Vec<String>,
+    pub(crate) code: Vec<String>,
     /// The first line of the file's tests; the number of lines if it has none.
-    tests_start: usize,
+    pub(crate) tests_start: usize,
 }
 
 impl Source {
-    fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code: Vec<_> = strip(text).lines().map(str::to_owned).collect();
         let starts_tests = |i: &usize| {
             code[*i].trim() == "#[cfg(test)]"
@@ -33,7 +33,7 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), code, tests_start }
     }
 
-    fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
@@ -514,7 +514,7 @@ fn root() -> PathBuf {
 }
 
 /// Text files of the repository.
-fn repository() -> Vec<Source> {
+pub(crate) fn repository() -> Vec<Source> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         const SKIPPED: &[&str] = &["target", ".git", "corpus", "artifacts", "node_modules"];
         for entry in fs::read_dir(folder).unwrap().flatten() {

@@ -173,7 +173,7 @@ impl Authority {
     }
 
     /// The one issuer whose keys count: "verify the signature using only the key(s) associated
-    /// with the token's `iss`, never a pooled set spanning issuers".
+    /// with the token's `iss`, never a pooled set spanning issuers" (draft-08 #token-validation).
     fn issuer(&self, claims: &Claims, role: Role) -> Result<&Issuer, TokenError> {
         let iss = claims.issuer()?;
         match &*self.issuers {
@@ -197,8 +197,9 @@ impl Issuer {
     }
 
     /// Tries the role's keys that are bound to `alg`. The keys are the list of accepted
-    /// algorithms, so that no token chooses how its key is used. `kid` decides only which keys are
-    /// tried first: it "is a hint", and those who rotate keys do not all name them.
+    /// algorithms, so that no token chooses how its key is used: "MUST NOT derive the set of
+    /// acceptable algorithms from the token" (draft-08 #token-validation). `kid` decides only
+    /// which keys are tried first: it "is a hint", and those who rotate keys do not all name them.
     fn check_signature(
         &self,
         compact: &Compact<'_>,

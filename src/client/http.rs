@@ -2,14 +2,13 @@
 
 use std::{io, sync::Arc, time::Duration};
 use ureq::Agent;
-
-use crate::trust;
 use url::Url;
 
 use super::{
     credentials::{Credentials, Need, Tokens},
     error::{ClientError, shown},
 };
+use crate::trust;
 
 /// A hub as a client sees it.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Cookies that clients send (RFC 6265 §4.2, §5.4).
+//! Cookies that clients send (RFC 6265 §4.2, §5.4; a token may be in one: draft-08 #cookie).
 
 use super::{fields::trim, head::Head};
 

@@ -2,7 +2,7 @@
 
 use super::{fields::Fields, response::Response, status::Status};
 
-/// Fields of answers that pages may read.
+/// Fields of answers that pages may read (draft-08 #subscription-api: "MUST expose the `Link`").
 pub const EXPOSED_HEADERS: &[&str] = &["Link", "Mercure-Last-Event-ID", "WWW-Authenticate"];
 /// Fields that pages may send, besides those that are always allowed.
 const ALLOWED_HEADERS: &str = "Authorization, Cache-Control, Content-Type, Last-Event-ID";

@@ -2,7 +2,8 @@
 
 use super::head::Method;
 
-/// The path of the hub (draft-08 #discovery).
+/// The path of the hub: the default that needs no configuration (draft-08 #hub-discovery,
+/// #using-http).
 pub const HUB_PATH: &str = "/.well-known/mercure";
 
 /// What a request is for.

@@ -5,7 +5,8 @@ use url::Url;
 
 use super::topic::Topic;
 
-/// The path under which a hub is found unless it is configured otherwise (draft-08 #discovery).
+/// The path under which a hub is found unless it is configured otherwise (draft-08
+/// #hub-discovery).
 pub const DEFAULT_HUB_PATH: &str = "/.well-known/mercure";
 
 /// The one base URL of a hub. It comes from the configuration and never from a request: a back
@@ -76,7 +77,7 @@ impl HubUrl {
     /// Whether a topic addresses the namespace of the hub, under which "every topic value MUST
     /// NOT" be published: its path, resolved against the hub's URL, with percent-encoded
     /// unreserved octets decoded, is the hub's path or below it; scheme and authority do not
-    /// matter. What is no URL cannot name a hub path.
+    /// matter. What is no URL cannot name a hub path (draft-08 #publication).
     pub fn is_reserved(&self, topic: &Topic) -> bool {
         topic.url().is_some_and(|url| {
             self.reserved.iter().any(|reserved| is_at_or_below(url.path(), reserved))

@@ -2,7 +2,8 @@
 //!
 //! A generated id is a version 8 UUID (RFC 9562) whose 122 free bits are a keyed permutation of
 //! (incarnation, position, sub-position). It discloses neither time nor order (draft-08
-//! #reconciliation recommends that), and whoever has the key finds the position in it.
+//! #reconciliation and #authorization-on-event-replay recommend that), and whoever has the key
+//! finds the position in it.
 
 use siphasher::sip::SipHasher24;
 use std::{fmt, hash::Hasher};

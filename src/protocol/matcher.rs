@@ -32,7 +32,7 @@ impl MatcherType {
     /// Every type that this hub supports.
     pub const ALL: [MatcherType; 2] = [MatcherType::Exact, MatcherType::UrlPattern];
 
-    /// The canonical name, compared byte by byte.
+    /// The canonical name, compared byte by byte (draft-08 #summary-of-matcher-types).
     pub fn name(self) -> &'static str {
         match self {
             MatcherType::Exact => "exact",

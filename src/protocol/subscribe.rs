@@ -154,7 +154,8 @@ fn since(header: Option<&[u8]>, parameter: Option<Since>, limits: &Limits) -> Op
 }
 
 /// The matcher type that a parameter name stands for; `None` outside the reserved namespace: "a
-/// name equal to `match`, or beginning with `match` under an ASCII case-insensitive comparison".
+/// name equal to `match`, or beginning with `match` under an ASCII case-insensitive comparison"
+/// (draft-08 #subscription).
 fn matcher_type(name: &str) -> Result<Option<MatcherType>, SubscribeError> {
     if name == "match" {
         return Ok(Some(MatcherType::Exact));

@@ -251,7 +251,7 @@ impl<'a> Connection<'a> {
     }
 
     /// The page of the hub's host, as any publisher would serve one: with a link to the hub, and
-    /// the event from which on a subscriber misses nothing (draft-08 #discovery).
+    /// the event from which on a subscriber misses nothing (draft-08 #hub-discovery).
     fn welcome(&self, head: &Head) -> Response<'static> {
         let last_event_id = self.local.pump(|pump| pump.hub.last_event_id().map(str::to_owned));
         let target = self.local.settings.endpoint.identity.link_target(head);
@@ -592,7 +592,8 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     let Admitted { interest, deadline } = admitted;
     let now = local.now();
     let life = local.settings.write_timeout.map_or(Moment::NEVER, |life| {
-        // Spread over the last fifth, so that clients do not come back in waves.
+        // "A maximum connection lifetime independent of `exp`" (draft-08 #subscribers), spread over
+        // the last fifth, so that clients do not come back in waves.
         now + life.mul_f64(1.0 - 0.2 * local.random())
     });
     let mut deadline = deadline.min(life);

@@ -1,6 +1,6 @@
 //! By what names the hub is known, and what follows from the name that a request uses: the
 //! audience of its token, the link to the hub, the URL of the hub's metadata (draft-08
-//! #token-validation, #discovery).
+//! #token-validation, #hub-discovery, #protected-resource-metadata).
 
 use std::borrow::Cow;
 

@@ -185,7 +185,7 @@ impl Local {
 
     /// When a stream that may live for `remaining` ends: at some moment in the last fifth of it,
     /// but no more than a minute early, so that streams opened together do not all come back
-    /// together.
+    /// together. "No later than the token's `exp`" (draft-08 #subscribers).
     pub(super) fn spread_deadline(&self, remaining: Duration) -> Moment {
         const EARLY_MAX: Duration = Duration::from_secs(60);
         // What was decided to be sent just before must have left the process by then.
