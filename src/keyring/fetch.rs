@@ -124,6 +124,8 @@ fn read(path: &str) -> Result<Vec<u8>, FetchError> {
 fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)
+        // "Precautions against server-side request forgery" (draft-08
+        // #protected-resource-metadata-and-authorization-server-selection): only what is configured.
         .max_redirects(0)
         .max_idle_connections(0)
         .tls_config(trust::tls_config())

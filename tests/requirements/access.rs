@@ -188,7 +188,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 Proven(&[
                     "authorization::invalid_tokens_are_refused_without_a_reason",
                     "src/auth/authority/tests.rs::the_algorithm_is_the_keys",
-                    "src/auth/key.rs::a_key_fits_its_own_signatures_only",
+                    "src/auth/key/tests.rs::a_key_fits_its_own_signatures_only",
                 ]),
             ),
             (
@@ -202,7 +202,7 @@ pub(super) const SECTIONS: &[Section] = &[
             (
                 "SHOULD NOT",
                 "SHOULD NOT include algorithms known to be cryptographically weak",
-                Proven(&["src/auth/key.rs::names_and_secrets_are_checked"]),
+                Proven(&["src/auth/key/tests.rs::names_and_secrets_are_checked"]),
             ),
             (
                 "MUST, MUST NOT",

@@ -1,7 +1,8 @@
 //! The chapters on registries, security and privacy.
 
 use super::{
-    CLIENTS, ISSUERS, OPERATORS, PUBLISHERS, REGISTRANTS, SITES, Section, TLS, Verdict::Proven,
+    CLIENTS, ISSUERS, OPERATORS, PUBLISHERS, REGISTRANTS, SITES, Section, TLS,
+    Verdict::{Proven, Stated},
 };
 
 pub(super) const SECTIONS: &[Section] = &[
