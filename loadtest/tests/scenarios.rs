@@ -18,9 +18,9 @@ fn exact(scenario: &str, options: &str) -> Value {
 
 #[test]
 fn hold() {
-    let result = exact("hold", "--subscribers 2000");
-    assert_eq!(result["deliveries"]["received"], 2100);
-    assert_eq!(number_of(&result, "still connected"), 2000.0);
+    let result = exact("hold", "--subscribers 10000");
+    assert_eq!(result["deliveries"]["received"], 10100);
+    assert_eq!(number_of(&result, "still connected"), 10000.0);
     assert!(number_of(&result, "memory per subscriber (PSS)") > 0.0);
     exact("hold", "--subscribers 500 --own-topics");
 }

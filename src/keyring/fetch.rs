@@ -125,7 +125,7 @@ fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)
         // "Precautions against server-side request forgery" (draft-08
-        // #protected-resource-metadata-and-authorization-server-selection): only what is configured.
+        // #protected-resource-metadata-and-authorization-server-selection): no other URL.
         .max_redirects(0)
         .max_idle_connections(0)
         .tls_config(trust::tls_config())
