@@ -276,13 +276,23 @@ impl Endpoint {
             },
         };
         let settings = Arc::clone(&self.settings);
-        let (authority, audience) =
-            (settings.keyring.authority(), settings.identity.audience(head));
-        let verdict = self.verdicts.verify(&authority, credentials, role, &audience, now);
-        verdict.map(Some).map_err(|error| match settings.keyring.ask(error.outdated_sets()) {
-            Some(asked) => Denied::Later(Box::new(Later { asked, error, role })),
-            None => self.refuse_token(&error, role, error.challenge(), head).into(),
-        })
+        let audience = settings.identity.audience(head);
+        loop {
+            let authority = settings.keyring.authority();
+            let verdict = self.verdicts.verify(&authority, credentials, role, &audience, now);
+            let error = match verdict {
+                Ok(access) => return Ok(Some(access)),
+                Err(error) => error,
+            };
+            if let Some(asked) = settings.keyring.ask(error.outdated_sets()) {
+                return Err(Denied::Later(Box::new(Later { asked, error, role })));
+            }
+            // Keys that came between the two looks.
+            let is_outdated = authority.generation() != settings.keyring.authority().generation();
+            if error.outdated_sets().is_empty() || !is_outdated {
+                return Err(self.refuse_token(&error, role, error.challenge(), head).into());
+            }
+        }
     }
 
     /// The answer to a request that does not wait.
