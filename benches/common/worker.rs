@@ -8,7 +8,6 @@ use petasos::{
     log::sequence::Places,
     protocol::{
         frame::Form,
-        hub_url::HubUrl,
         id::IdCipher,
         matcher::{Interest, Matcher, MatcherSet},
         pattern::Pattern,
@@ -103,8 +102,7 @@ pub(crate) fn deliver(hub: &mut Hub, batch: &mut Batch) -> usize {
 /// Exact topics, and patterns with names in them.
 pub(crate) fn interest(topics: &[&str], grants: &[&str]) -> Interest {
     let set = |texts: &[&str]| {
-        let base = HubUrl::without_name();
-        let pattern = |text: &str| Pattern::parse(text, base.url()).expect("a pattern");
+        let pattern = |text: &str| Pattern::parse(text, super::HUB.url()).expect("a pattern");
         let matchers = texts.iter().map(|text| match text.contains("/:") {
             true => Matcher::Pattern(Arc::new(pattern(text))),
             false => Matcher::Exact((*text).into()),
