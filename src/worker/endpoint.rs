@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
 
-use super::identity::Identity;
+use super::identity::{Identity, origin};
 use crate::{
     auth::{
         Role,
@@ -310,7 +310,7 @@ impl Endpoint {
     /// the target origin, rejecting the request when neither header is available").
     fn check_origin(&self, head: &Head) -> Result<(), String> {
         let EndpointSettings { identity, publish_origins, .. } = &*self.settings;
-        let source = head.header("Origin").or_else(|| origin_of(head.header("Referer")?));
+        let source = head.header("Origin").or_else(|| origin(head.header("Referer")?));
         let Some(source) = source else {
             return Err("a cookie, and neither Origin nor Referer says whose page it is".to_owned());
         };
@@ -412,11 +412,4 @@ impl EndpointSettings {
         Response::with_body(Status::Ok, "application/json", metadata.to_json())
             .with("Cache-Control", "max-age=300")
     }
-}
-
-/// The origin of a URL, as `Referer` has one.
-fn origin_of(url: &[u8]) -> Option<&[u8]> {
-    let authority = memchr::memmem::find(url, b"://")? + 3;
-    let len = url[authority..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-    Some(len.map_or(url, |len| &url[..authority + len]))
 }

@@ -93,7 +93,7 @@ impl Identity {
             Some(name) => with_scheme(Cow::Borrowed(&name.hub_url), head),
             None => with_scheme(Cow::Owned(any_scheme(head)), head),
         };
-        let origin_len = origin_len(&hub).unwrap_or(hub.len());
+        let origin_len = origin(hub.as_bytes()).map_or(hub.len(), <[u8]>::len);
         let path = metadata_path(&self.resource(head));
         let path = path.unwrap_or_else(|| format!("{METADATA_PREFIX}{HUB_PATH}"));
         format!("{}{path}", &hub[..origin_len])
@@ -162,16 +162,17 @@ fn with_scheme(url: Cow<'_, str>, head: &Head) -> String {
     format!("{}:{url}", if is_https { "https" } else { "http" })
 }
 
-/// The bytes of scheme and authority.
-fn origin_len(url: &str) -> Option<usize> {
-    let authority = url.find("//")? + 2;
-    Some(url[authority..].find(['/', '?', '#']).map_or(url.len(), |len| authority + len))
+/// Scheme and authority of a URL.
+pub(super) fn origin(url: &[u8]) -> Option<&[u8]> {
+    let authority = memchr::memmem::find(url, b"//")? + 2;
+    let len = url[authority..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    Some(len.map_or(url, |len| &url[..authority + len]))
 }
 
 /// The path of the metadata of a resource: the well-known path stands before that of the resource
 /// (RFC 9728 §3.1). `None` for what is no URL of a host.
 fn metadata_path(resource: &str) -> Option<String> {
-    let path = &resource[origin_len(resource)?..];
+    let path = &resource[origin(resource.as_bytes())?.len()..];
     let path = path.split(['?', '#']).next().unwrap_or_default();
     Some(format!("{METADATA_PREFIX}{}", if path == "/" { "" } else { path }))
 }
