@@ -15,10 +15,11 @@ use petasos::{
     auth::{
         Role,
         key::Algorithm,
-        time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
     },
-    protocol::{hub_url::HubUrl, limits::Limits, publish::Publication, topic::TopicHasher},
+    protocol::{
+        hub_url::HubUrl, limits::Limits, publish::Publication, time::UnixTime, topic::TopicHasher,
+    },
 };
 
 use common::tokens::{HUB, asymmetric, authority, token};
@@ -96,7 +97,7 @@ fn publications(criterion: &mut Criterion) {
                 let pairs =
                     pairs.map(|(name, value)| Ok::<_, Infallible>((name.into(), value.into())));
                 let publication = Publication::parse(black_box(pairs), &hub, &hasher, &limits);
-                publication.expect("a good publication").into_draft()
+                publication.expect("a good publication").into_draft(UnixTime::default())
             });
         });
     }

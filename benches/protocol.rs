@@ -13,6 +13,7 @@ use petasos::{
         id::{IdCipher, Place},
         limits::Limits,
         publish::Publication,
+        time::UnixTime,
         topic::TopicHasher,
         update::Position,
     },
@@ -51,7 +52,7 @@ fn drafts(criterion: &mut Criterion) {
                 let pairs =
                     pairs.map(|(name, value)| Ok::<_, Infallible>((name.into(), value.into())));
                 let publication = Publication::parse(black_box(pairs), &hub, &hasher, &limits);
-                publication.expect("a good publication").into_draft()
+                publication.expect("a good publication").into_draft(UnixTime::default())
             });
         });
     }

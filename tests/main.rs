@@ -24,6 +24,7 @@ mod http;
 mod keys;
 mod load;
 mod model;
+mod overload;
 mod patterns;
 mod ports;
 mod publish;

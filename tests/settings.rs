@@ -1,9 +1,7 @@
 //! Settings from every source, and what is said about wrong ones.
 
-use std::time::{Duration, Instant};
-
 use crate::common::{
-    client::{Stream, exchange, publish, refused, request},
+    client::{Stream, publish, refused, request},
     hub::{Driver, Output, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
     tokens,
     tools::Directory,
@@ -204,60 +202,4 @@ fn a_file_configures_a_whole_hub() {
     let origin = "GET /healthz HTTP/1.1\r\nHost: x\r\nOrigin: https://b.example\r\n\r\n";
     let answer = request(hub.addr, origin);
     assert_eq!(answer.field("access-control-allow-origin"), Some("https://b.example"));
-}
-
-/// Whether a subscription is a stream that stays open.
-fn is_let_in(addr: std::net::SocketAddr) -> bool {
-    let request = "GET /.well-known/mercure?match=a HTTP/1.0\r\nHost: x\r\n\r\n";
-    Stream::from_request(addr, request).is_silent_for(Duration::from_millis(100))
-}
-
-#[test]
-fn a_full_hub_sends_subscribers_away_kindly() {
-    for (overload, status) in [("retry", 200), ("reject", 429)] {
-        let hub = Setup::new(Driver::Epoll)
-            .env("PETASOS_WORKERS", "1")
-            .directive("max_connections 2")
-            .directive(&format!("overload {overload}"))
-            .start();
-        let mut streams =
-            [Stream::open(hub.addr, "match=a", ""), Stream::open(hub.addr, "match=a", "")];
-        if status == 200 {
-            // What makes an `EventSource` come back, later.
-            for version in ["1.1", "1.0"] {
-                let request =
-                    format!("GET /.well-known/mercure?match=a HTTP/{version}\r\nHost: x\r\n\r\n");
-                let mut stream = Stream::from_request(hub.addr, &request);
-                assert_eq!(stream.field("connection"), Some("close"), "{version}");
-                let (events, proper) = stream.end();
-                assert!(proper && events.len() == 1, "{events:?}");
-                let retry: u32 = events[0].retry.parse().unwrap();
-                assert!((2000..=20_000).contains(&retry), "{retry}");
-            }
-        } else {
-            let answer = refused(hub.addr, "match=a", "");
-            assert_eq!(answer.status, 429);
-            assert_eq!(answer.field("retry-after"), Some("1"));
-            // A body that nobody reads is not taken for the next request.
-            let hidden = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-            let all = exchange(
-                hub.addr,
-                format!(
-                    "GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: x\r\n\
-                     Content-Length: {}\r\n\r\n{hidden}",
-                    hidden.len()
-                ),
-            );
-            assert_eq!(all.matches("HTTP/1.1 ").count(), 1, "{all}");
-        }
-        // Publishers and those who are in have nothing to do with that.
-        publish(hub.addr, &tokens::publisher(&["*"]), &[("topic", "a"), ("data", "x")]);
-        assert!(streams.iter_mut().all(|stream| stream.data(1) == ["x"]));
-        // Those who leave make room.
-        drop(streams);
-        let until = Instant::now() + Duration::from_secs(10);
-        while !is_let_in(hub.addr) {
-            assert!(Instant::now() < until, "nobody is let in any more");
-        }
-    }
 }

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use petasos::protocol::{
     frame::{Fields, FrameDraft},
     hub_url::HubUrl,
+    time::UnixTime,
     topic::{Topic, TopicHasher},
     update::Draft,
 };
@@ -51,5 +52,5 @@ static HUB: LazyLock<HubUrl> = LazyLock::new(HubUrl::without_name);
 pub(crate) fn draft(topic: &str, private: bool, hasher: &TopicHasher) -> Draft {
     let topics = [Topic::new(topic, &HUB, hasher)].into();
     let frame = FrameDraft::new(Fields { data: SMALL, ..Fields::default() });
-    Draft { frame, topics, private }
+    Draft { frame, topics, private, published: UnixTime::default() }
 }

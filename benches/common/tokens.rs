@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use petasos::auth::{
-    authority::{Authority, Issuer, Settings},
-    key::{Algorithm, Key, SigningKey},
-    mint::{self, MintedGrant, MintedTopic, Minting},
-    time::UnixTime,
+use petasos::{
+    auth::{
+        authority::{Authority, Issuer, Settings},
+        key::{Algorithm, Key, SigningKey},
+        mint::{self, MintedGrant, MintedTopic, Minting},
+    },
+    protocol::time::UnixTime,
 };
 
 pub(crate) const HUB: &str = "https://hub.example.com/.well-known/mercure";

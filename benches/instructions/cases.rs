@@ -5,7 +5,6 @@ use std::{convert::Infallible, hash::RandomState, hint::black_box, sync::Arc};
 use petasos::{
     auth::{
         Role,
-        time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
     },
     http::{
@@ -26,6 +25,7 @@ use petasos::{
         patterns::Patterns,
         publish::Publication,
         subscribe::{QueryRules, Subscription},
+        time::UnixTime,
         topic::TopicHasher,
         update::{Position, Update},
     },
@@ -120,7 +120,7 @@ fn draft(times: u64, topic: &str) {
         let pairs = black_box(pairs).into_iter();
         let pairs = pairs.map(|(name, value)| Ok::<_, Infallible>((name.into(), value.into())));
         let publication = Publication::parse(pairs, &hub, &hasher, &limits);
-        black_box(publication.expect("a good publication").into_draft());
+        black_box(publication.expect("a good publication").into_draft(UnixTime::default()));
     }
 }
 

@@ -115,7 +115,8 @@ impl Page<'_> {
 
     fn fan_out(&mut self) {
         let name = "petasos_fan_out_seconds";
-        let help = "From when a worker takes an update until its last subscriber was sent it";
+        let help =
+            "From when an update was received until the last subscriber of the worker was sent it";
         self.head(name, "histogram", help);
         let metrics = self.metrics;
         for (number, worker) in metrics.workers.iter().enumerate() {

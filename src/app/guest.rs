@@ -279,7 +279,7 @@ impl Publisher {
             &endpoint.topic_hasher,
             &endpoint.limits,
         )?;
-        let draft = publication.into_draft();
+        let draft = publication.into_draft(Clock::unix());
         let slot = Arc::default();
         let owed = Owed { slot: Arc::clone(&slot), size };
         let mut desk = lock(&self.0.desk);

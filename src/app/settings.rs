@@ -15,7 +15,7 @@ use crate::{
     },
     metrics::Metrics,
     protocol::{self, hub_url::HubUrl, id::IdCipher, subscribe::QueryRules, update::Position},
-    worker::{EndpointSettings, Identity, Name, PublishOrigins, Settings},
+    worker::{Clients, EndpointSettings, Identity, Name, PublishOrigins, Settings},
 };
 
 /// Descriptors that are neither connections nor a worker's: standard streams, signals, logs.
@@ -91,6 +91,10 @@ pub(super) fn hub(
     if let Some(max) = requests.connections_max {
         subscribers_max = subscribers_max.min(max.get().div_ceil(workers));
     }
+    let clients = requests.connections_per_ip_max.map(|max| {
+        let proxies = requests.trusted_proxies.clone();
+        Arc::new(Clients::new(max.get(), proxies, subscribers_max.saturating_mul(workers)))
+    });
     let worker = Settings {
         workers,
         pin: config.workers.pin,
@@ -122,6 +126,7 @@ pub(super) fn hub(
         subscribers_max,
         requests_max,
         overload: requests.overload,
+        clients,
         grace_period: config.grace_period,
     };
     Ok(HubSettings {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{error::TokenError, time::UnixTime};
-use crate::protocol::{matcher::MatcherSet, topic::Topic};
+use super::error::TokenError;
+use crate::protocol::{matcher::MatcherSet, time::UnixTime, topic::Topic};
 
 /// The meaning of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,11 +10,10 @@ use super::{
     error::TokenError,
     jws::{Compact, Header},
     key::{Algorithm, Key},
-    time::UnixTime,
 };
 
 pub use super::details::TokenLimits;
-use crate::protocol::hub_url::HubUrl;
+use crate::protocol::{hub_url::HubUrl, time::UnixTime};
 
 /// Signatures that are checked for one token: nobody can keep a worker busy with tokens that could
 /// be of many keys.

@@ -6,9 +6,8 @@ use serde_json::{Map, Value};
 use super::{
     error::{Part, TokenError},
     json,
-    time::UnixTime,
 };
-use crate::protocol::text::excerpt;
+use crate::protocol::{text::excerpt, time::UnixTime};
 
 /// The claims of a token, taken one by one.
 #[derive(Debug)]

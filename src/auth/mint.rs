@@ -5,8 +5,8 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
-use super::{details::DETAIL_TYPE, key::SigningKey, time::UnixTime};
-use crate::protocol::matcher::Matcher;
+use super::{details::DETAIL_TYPE, key::SigningKey};
+use crate::protocol::{matcher::Matcher, time::UnixTime};
 
 /// What a token will say. Every claim that RFC 9068 §2.2 requires is here.
 #[derive(Debug, Clone)]

@@ -21,7 +21,6 @@ mod jws;
 pub mod key;
 pub mod metadata;
 pub mod mint;
-pub mod time;
 pub mod verdicts;
 
 /// What somebody presents a token for. Each has keys of its own, so that a leaked publisher key

@@ -11,9 +11,8 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{
-    Role, access::Access, authority::Authority, bearer, error::TokenError, time::UnixTime,
-};
+use super::{Role, access::Access, authority::Authority, bearer, error::TokenError};
+use crate::protocol::time::UnixTime;
 
 /// The size of a cache. With no entries, every token is checked each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,8 @@ use crate::{
     auth::{
         key::{KeyError, SigningKey},
         mint::{self, MintedGrant, MintedTopic, Minting},
-        time::UnixTime,
     },
-    protocol::uuid::random_urn,
+    protocol::{time::UnixTime, uuid::random_urn},
 };
 
 /// Whose authority a client acts with. Cheap to clone. Debug output shows neither tokens nor keys.

@@ -1,6 +1,8 @@
 //! Addresses to listen on, web origins and URLs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
 use url::Url;
 
 use super::tree::{Listen, Origins};
@@ -45,6 +47,29 @@ pub fn parse_admin(text: &str) -> Result<Option<SocketAddr>, String> {
     let (host, port) = split_port(text).ok_or_else(wrong)?;
     let site = site(host, port.ok_or_else(wrong)?, false)?;
     Ok(Some(site.address))
+}
+
+/// What `private_ranges` stands for: where nobody outside can send from.
+const PRIVATE_RANGES: [&str; 6] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"];
+
+/// Reads networks, and addresses as networks of one.
+pub(super) fn parse_networks<'a>(
+    words: impl Iterator<Item = &'a str>,
+) -> Result<Vec<IpNet>, String> {
+    let mut networks = Vec::new();
+    for word in words {
+        if word == "private_ranges" {
+            networks.extend(PRIVATE_RANGES.map(|range| range.parse::<IpNet>().expect("a network")));
+            continue;
+        }
+        let address = || word.parse::<IpAddr>().map(IpNet::from);
+        let network = word.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
+            format!("`{word}` is not a network; write it like 10.0.0.0/8, or private_ranges")
+        })?;
+        networks.push(network.trunc());
+    }
+    Ok(networks)
 }
 
 fn parse_site(text: &str) -> Result<Site, String> {
@@ -190,6 +215,23 @@ mod tests {
         let mut listen = Listen::default();
         parse_listen(text.split_whitespace(), &mut listen)?;
         Ok(listen)
+    }
+
+    #[test]
+    fn networks_are_read() {
+        let read = |text: &str| parse_networks(text.split_whitespace());
+        let networks = read("10.1.2.3/8 192.0.2.7 2001:db8::/32 ::1").unwrap();
+        let texts: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::1/128"]);
+        let private = read("private_ranges").unwrap();
+        for (address, expected) in [("172.31.0.1", true), ("172.32.0.1", false), ("::1", true)] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(private.iter().any(|range| range.contains(&address)), expected, "{address}");
+        }
+        for wrong in ["10.0.0.0/33", "proxy.example", "10.0.0", "static"] {
+            let problem = read(wrong).unwrap_err();
+            assert!(problem.contains(wrong) && problem.contains("like 10.0.0.0/8"), "{problem}");
+        }
     }
 
     #[test]

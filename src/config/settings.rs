@@ -9,7 +9,10 @@ use super::{
     tree::{Driver, FileTables, LogFormat, LogLevel, Overload, UnknownId},
 };
 use crate::{auth::Role, http::reader::HEADER_COUNT_MAX};
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 
 /// A heading of `--help` with the settings below it.
 pub struct Section {
@@ -271,6 +274,27 @@ static REQUESTS: &[Setting] = &[
         store: |draft, given| {
             let count = given.count(0..=100_000_000).map(NonZeroUsize::new);
             set(&mut draft.config.requests.connections_max, count)
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "max_connections_per_ip",
+        kind: Kind::Count,
+        default: "0",
+        help: "Subscribers from one IPv4 address or IPv6 /64 network; 0: no limit",
+        store: |draft, given| {
+            let count = given.count(0..=u32::MAX).map(NonZeroU32::new);
+            set(&mut draft.config.requests.connections_per_ip_max, count)
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "trusted_proxies",
+        kind: Kind::List("NETWORK"),
+        help: "Proxies whose X-Forwarded-For is believed, like 10.0.0.0/8; or private_ranges",
+        store: |draft, given| {
+            let proxies = addresses::parse_networks(given.list()?);
+            set(&mut draft.config.requests.trusted_proxies, proxies)
         },
         ..PLAIN
     },

@@ -5,9 +5,11 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    num::{NonZeroU64, NonZeroUsize},
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     time::Duration,
 };
+
+use ipnet::IpNet;
 
 use super::keys::{IssuerKey, IssuerKeySet};
 pub use crate::{
@@ -155,6 +157,10 @@ impl Default for Origins {
 pub struct Requests {
     /// `None`: as many as the limit on open files allows.
     pub connections_max: Option<NonZeroUsize>,
+    /// Streams of one client. `None`: no limit of its own.
+    pub connections_per_ip_max: Option<NonZeroU32>,
+    /// Whose word on a client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
     pub overload: Overload,
     pub header_bytes_max: u64,
     pub headers_max: usize,

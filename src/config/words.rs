@@ -13,17 +13,15 @@ pub(super) const VARIABLES_WITHOUT_EFFECT: [(&str, &str); 1] =
     [("MERCURE_LICENSE", "this hub needs no licence")];
 
 /// Directives that mean something to the reference hub, or will here.
-pub(super) const DIRECTIVES_TO_COME: [&str; 11] = [
+pub(super) const DIRECTIVES_TO_COME: [&str; 9] = [
     "debugger",
     "demo",
     "gap_notice",
     "json_publish",
-    "max_connections_per_ip",
     "playground",
     "protocol_version_compatibility",
     "subscriptions",
     "tls",
-    "trusted_proxies",
     "ui",
 ];
 

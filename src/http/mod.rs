@@ -22,6 +22,7 @@ pub mod cors;
 pub mod date;
 pub mod fields;
 pub mod form;
+pub mod forwarded;
 mod framing;
 pub mod head;
 pub mod media;

@@ -9,6 +9,7 @@ use crate::protocol::{
     fixture,
     frame::{Fields, Form, FrameDraft},
     matcher::{Interest, MatcherSet},
+    time::UnixTime,
     topic::{Topic, TopicHasher},
     update::{Draft, Position, Update},
 };
@@ -65,7 +66,10 @@ impl Fixture {
         let topics =
             topics.iter().map(|topic| Topic::new(topic, &fixture::HUB, &self.hasher)).collect();
         let frame = FrameDraft::new(Fields { id: Some("i"), data: &data, ..Fields::default() });
-        Arc::new(Draft { frame, topics, private }.place(Position(self.last), || [0; 45]))
+        Arc::new(
+            Draft { frame, topics, private, published: UnixTime::default() }
+                .place(Position(self.last), || [0; 45]),
+        )
     }
 
     pub(super) fn take(&mut self, topic: &str) {

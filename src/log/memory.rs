@@ -203,6 +203,7 @@ mod tests {
             fixture,
             frame::{Fields, FrameDraft},
             matcher::{Matcher, MatcherSet},
+            time::UnixTime,
             update::Draft,
         },
     };
@@ -226,7 +227,12 @@ mod tests {
         fn publish(&mut self, topic: &str, id: Option<&str>, private: bool) {
             let frame = FrameDraft::new(Fields { id, data: topic, ..Fields::default() });
             let topics = [fixture::topic(topic)].into();
-            let update = Arc::new(self.places.place(Draft { frame, topics, private }));
+            let update = Arc::new(self.places.place(Draft {
+                frame,
+                topics,
+                private,
+                published: UnixTime::default(),
+            }));
             self.ids.push(update.id().to_owned());
             self.memory.append(&[update]).unwrap();
         }

@@ -159,6 +159,7 @@ mod tests {
     use crate::protocol::{
         frame::{Fields, FrameDraft},
         hub_url::HubUrl,
+        time::UnixTime,
         topic::{Topic, TopicHasher},
     };
 
@@ -172,6 +173,7 @@ mod tests {
             frame: FrameDraft::new(Fields { data, ..Fields::default() }),
             topics,
             private: false,
+            published: UnixTime::default(),
         }
     }
 

@@ -18,11 +18,12 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    pub fn record(&self, time: Duration) {
+    /// `times` times were `time`.
+    pub fn record(&self, time: Duration, times: u64) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let class = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
-        self.classes[class].add(1);
-        self.sum_micros.add(micros);
+        self.classes[class].add(times);
+        self.sum_micros.add(micros.saturating_mul(times));
     }
 
     /// For each bound, how many times were at most that; and last, how many there were.
@@ -47,7 +48,7 @@ mod tests {
     fn times_are_counted_up_to_their_bound() {
         let histogram = Histogram::default();
         for micros in [0, 50, 51, 1_000, 20_000_000] {
-            histogram.record(Duration::from_micros(micros));
+            histogram.record(Duration::from_micros(micros), 1);
         }
         let counts = histogram.cumulative();
         assert_eq!((counts[0], counts[1], counts[3], counts[4]), (2, 3, 3, 4));

@@ -51,12 +51,14 @@ pub enum Refused {
     Misdirected,
     /// The hub has as many subscribers as it takes, or is about to end.
     Overload,
+    /// Its client has as many streams as one may.
+    ClientLimit,
     /// The hub is behind with deliveries, or its history cannot be written.
     Unavailable,
 }
 
 impl Refused {
-    pub const ALL: [Refused; 11] = [
+    pub const ALL: [Refused; 12] = [
         Refused::Malformed,
         Refused::TooLarge,
         Refused::MediaType,
@@ -67,6 +69,7 @@ impl Refused {
         Refused::Scope,
         Refused::Misdirected,
         Refused::Overload,
+        Refused::ClientLimit,
         Refused::Unavailable,
     ];
 
@@ -83,6 +86,7 @@ impl Refused {
             Refused::Scope => "insufficient_scope",
             Refused::Misdirected => "misdirected",
             Refused::Overload => "overload",
+            Refused::ClientLimit => "client_limit",
             Refused::Unavailable => "unavailable",
         }
     }
@@ -108,7 +112,7 @@ pub struct Worker {
     pub replays_total: Number,
     ended: [Number; hub::Reason::ALL.len()],
     refused: [Number; Refused::ALL.len()],
-    /// From when the worker takes an update until its last subscriber was sent it.
+    /// From when the hub is given an update until the last subscriber of the worker was sent it.
     pub fan_out: Histogram,
 }
 

@@ -18,6 +18,7 @@ mod position;
 pub mod publish;
 pub mod subscribe;
 pub mod text;
+pub mod time;
 pub mod topic;
 pub mod topic_url;
 pub mod update;

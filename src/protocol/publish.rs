@@ -10,6 +10,7 @@ use super::{
     matcher::Matcher,
     subscribe::EARLIEST,
     text::{self, ForbiddenCharacter},
+    time::UnixTime,
     topic::{Topic, TopicHasher},
     update::Draft,
 };
@@ -158,15 +159,15 @@ impl<'a> Publication<'a> {
         })
     }
 
-    /// Formats the event: what the log takes.
-    pub fn into_draft(self) -> Draft {
+    /// Formats the event: what the log takes. `now`: when the hub was given the publication.
+    pub fn into_draft(self, now: UnixTime) -> Draft {
         let frame = FrameDraft::new(Fields {
             id: self.id.as_deref(),
             event_type: self.event_type.as_deref(),
             retry: self.retry.as_deref(),
             data: &self.data,
         });
-        Draft { frame, topics: self.topics.into(), private: self.private }
+        Draft { frame, topics: self.topics.into(), private: self.private, published: now }
     }
 }
 

@@ -4,6 +4,7 @@ pub use super::position::Position;
 use super::{
     frame::{Frame, FrameDraft},
     id::GENERATED_ID_LEN,
+    time::UnixTime,
     topic::Topic,
 };
 
@@ -14,6 +15,8 @@ pub struct Draft {
     /// The canonical topic first; at least one.
     pub topics: Box<[Topic]>,
     pub private: bool,
+    /// When the hub was given it, by the hub's clock.
+    pub published: UnixTime,
 }
 
 impl Draft {
@@ -35,6 +38,7 @@ impl Draft {
             frame: self.frame.finish(generate_id),
             topics: self.topics,
             private: self.private,
+            published: self.published,
             id_is_generated,
         }
     }
@@ -47,6 +51,8 @@ pub struct Update {
     pub frame: Frame,
     pub topics: Box<[Topic]>,
     pub private: bool,
+    /// When the hub was given it, by the hub's clock.
+    pub published: UnixTime,
     /// The hub gave the id: it resolves to `position` without an index.
     pub id_is_generated: bool,
 }

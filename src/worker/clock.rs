@@ -1,8 +1,8 @@
 //! A thread's clock: the only place of a worker that reads the time.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use crate::hub::Moment;
+use crate::{hub::Moment, protocol::time::UnixTime};
 
 /// Counts from its start.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +25,10 @@ impl Clock {
         Moment(0) + at.saturating_duration_since(self.start)
     }
 
-    /// The time since 1970, which tokens speak of; whoever sets the clock moves it.
-    pub(crate) fn unix() -> Duration {
+    /// The time that tokens speak of; whoever sets the clock moves it.
+    pub(crate) fn unix() -> UnixTime {
         // A clock before 1970 makes every token's `nbf` lie in the future: refused, not lost.
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+        let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        UnixTime::since_1970(elapsed.unwrap_or_default())
     }
 }

@@ -19,6 +19,7 @@ use monoio::{
 
 use super::{
     budget::Reserved,
+    clients::Counted,
     endpoint::{Denied, Endpoint, Subscribe},
     local::Local,
     pump::{PublishError, Start},
@@ -47,6 +48,7 @@ use crate::{
     protocol::{
         frame::{Form, LAST_CHUNK},
         matcher::Interest,
+        subscribe::{EARLIEST, Since},
     },
 };
 
@@ -72,6 +74,9 @@ const RECONNECT_MAX: Duration = Duration::from_secs(20);
 /// The connection has to be closed: the client left, was too slow, or the socket failed.
 struct Lost;
 
+/// The client holds as many streams as one may.
+struct ClientIsFull;
+
 /// What becomes of the connection after an answer.
 enum Next {
     Request,
@@ -92,6 +97,7 @@ struct Stream {
 
 /// A subscriber whose request was granted.
 struct Admitted {
+    counted: Option<Counted>,
     interest: Interest,
     /// When the stream has to end for its token.
     deadline: Moment,
@@ -322,9 +328,11 @@ impl<'a> Connection<'a> {
             Response::refusal(refusal, ProblemForm::asked_for(head))
         };
         let full = || {
-            local.metrics().updates_failed.add(1);
+            if head.method == Method::Post {
+                local.metrics().updates_failed.add(1);
+            }
             local.metrics().refuse(Refused::Unavailable);
-            let detail = "the hub holds too many unanswered updates; try again later";
+            let detail = "the hub holds as many request bodies as it may; try again later";
             let form = ProblemForm::asked_for(head);
             Response::problem(Status::ServiceUnavailable, Some(detail), form)
                 .retry_after(RETRY_AFTER_SECONDS)
@@ -406,9 +414,12 @@ impl<'a> Connection<'a> {
                 false => "the hub is about to end",
             };
             tracing::info!(reason, "subscriber turned away");
-            return self.turn_away(&head).await;
+            return self.turn_away(&head, since.as_ref(), Refused::Overload).await;
         }
-        let admitted = Admitted { interest, deadline };
+        let Ok(counted) = self.count(&head) else {
+            return self.turn_away(&head, since.as_ref(), Refused::ClientLimit).await;
+        };
+        let admitted = Admitted { counted, interest, deadline };
         let Some(since) = since else {
             return self.start(&head, admitted, &Fields::NONE, None).await;
         };
@@ -421,6 +432,21 @@ impl<'a> Connection<'a> {
         let Ok(chunk) = chunk else { return Err(Lost) };
         let fields = stream::last_event_id(&located.last_event_id);
         self.start(&head, admitted, &fields, Some(chunk)).await
+    }
+
+    /// Counts the stream that is to be among those of its client, if they are limited; an error if
+    /// it has as many as it may.
+    fn count(&self, head: &Head) -> Result<Option<Counted>, ClientIsFull> {
+        let Some(clients) = &self.local.settings.clients else { return Ok(None) };
+        // Who has left already does not need to be counted.
+        let Ok(peer) = self.stream.peer_addr() else { return Ok(None) };
+        let address = clients.address(peer.ip(), head);
+        let counted = clients.count(address);
+        if counted.is_none() {
+            let reason = "the client has as many streams as one may (max_connections_per_ip)";
+            tracing::info!(reason, %address, "subscriber turned away");
+        }
+        counted.map(Some).ok_or(ClientIsFull)
     }
 
     /// Answers a subscription with the beginning of a stream.
@@ -449,11 +475,19 @@ impl<'a> Connection<'a> {
 
     /// Tells a subscriber to come back later, in a way that browsers understand: any answer but
     /// 200 makes an `EventSource` give up for ever.
-    async fn turn_away(&mut self, request: &Head) -> Result<Next, Lost> {
+    async fn turn_away(
+        &mut self,
+        request: &Head,
+        since: Option<&Since>,
+        why: Refused,
+    ) -> Result<Next, Lost> {
         let local = self.local;
-        local.metrics().refuse(Refused::Overload);
+        local.metrics().refuse(why);
         if local.settings.overload == Overload::Reject {
-            let detail = "the hub has as many subscribers as it takes; try again later";
+            let detail = match why {
+                Refused::ClientLimit => "your address has as many subscribers as one may have",
+                _ => "the hub has as many subscribers as it takes; try again later",
+            };
             let form = ProblemForm::asked_for(request);
             let response = Response::problem(Status::TooManyRequests, Some(detail), form)
                 .retry_after(RETRY_AFTER_SECONDS);
@@ -462,7 +496,14 @@ impl<'a> Connection<'a> {
         let (date, mut bytes) = (local.date(), Vec::new());
         let mut envelope = self.envelope(request, &date);
         envelope.keep_alive = false;
-        let form = stream::encode_start(&envelope, &[], &mut bytes);
+        let cursor = since.map_or(Fields::NONE, |since| {
+            // Nothing is sent and nothing skipped: the client stays where it is.
+            stream::last_event_id(match since {
+                Since::Id(id) => id,
+                _ => EARLIEST,
+            })
+        });
+        let form = stream::encode_start(&envelope, &[&cursor], &mut bytes);
         if !envelope.head_only {
             let retry = RECONNECT_MAX.mul_f64(0.1 + 0.9 * local.random()).as_millis();
             let event = format!("retry: {retry}\n\n");
@@ -589,7 +630,7 @@ fn shut_down(fd: RawFd) {
 /// Gives a socket to the hub. All of this is one turn: the worker takes no updates meanwhile.
 fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     let Stream { mut head, form, admitted, start } = stream;
-    let Admitted { interest, deadline } = admitted;
+    let Admitted { counted, interest, deadline } = admitted;
     let now = local.now();
     let life = local.settings.write_timeout.map_or(Moment::NEVER, |life| {
         // "A maximum connection lifetime independent of `exp`" (draft-08 #subscribers), spread over
@@ -616,6 +657,9 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
                 pump.hub.join_replaying(open(), updates, through, now)
             }
         };
+        if let Some(counted) = counted {
+            pump.outside.keep_counted(carrier, counted);
+        }
         if let Err(error) = pump.outside.add(carrier, key, is_full.get()) {
             tracing::warn!(%error, "a subscriber cannot be watched: it is closed");
             pump.hub.leave(key);

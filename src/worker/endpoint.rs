@@ -12,7 +12,6 @@ use crate::{
         challenge::Challenge,
         error::TokenError,
         metadata::Metadata,
-        time::UnixTime,
         verdicts::{VerdictCache, VerdictLimits},
     },
     http::{
@@ -35,6 +34,7 @@ use crate::{
         publish::{Publication, Refusal},
         subscribe::{QueryRules, Since, Subscription},
         text::excerpt,
+        time::UnixTime,
         topic::TopicHasher,
         update::Draft,
     },
@@ -230,7 +230,7 @@ impl Endpoint {
             tracing::info!(reason, topic = excerpt(topic.text()), "publication refused");
             return Err(self.challenge(Challenge::InsufficientScope, head));
         }
-        Ok(publication.into_draft())
+        Ok(publication.into_draft(now))
     }
 
     /// Tells the operator, once for each of them, which origins' pages may not read the answers.

@@ -16,8 +16,8 @@ use super::{
     memory::Leftovers, pump::Pump, settings::Settings, sockets::Sockets, waits::Waits,
 };
 use crate::{
-    auth::time::UnixTime, http::date::HttpDate, hub::Moment, keyring::Asked,
-    log::exchange::Exchange, metrics,
+    http::date::HttpDate, hub::Moment, keyring::Asked, log::exchange::Exchange, metrics,
+    protocol::time::UnixTime,
 };
 
 pub(super) struct Local {
@@ -158,7 +158,7 @@ impl Local {
     }
 
     pub(super) fn unix_time(&self) -> UnixTime {
-        UnixTime::since_1970(Clock::unix())
+        Clock::unix()
     }
 
     /// The `Date` of answers: formatted once a second.

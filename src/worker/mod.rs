@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod budget;
+mod clients;
 mod clock;
 mod connection;
 mod endpoint;
@@ -30,6 +31,7 @@ mod waits;
 
 pub use self::{
     arrivals::{Entrance, NotTaken, NotTakenReason},
+    clients::Clients,
     clock::Clock,
     endpoint::{EndpointSettings, PublishOrigins},
     identity::{Identity, Name},

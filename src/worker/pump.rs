@@ -25,6 +25,7 @@ use crate::{
     protocol::{
         matcher::Interest,
         subscribe::Since,
+        time::UnixTime,
         update::{Draft, Position},
     },
 };
@@ -57,6 +58,16 @@ pub struct Turn {
     pub sent: bool,
     /// When the next turn is due at the latest.
     pub next: Option<Moment>,
+    /// Updates that were taken.
+    pub took: Option<Took>,
+}
+
+/// Updates that were taken in one turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Took {
+    pub updates: u64,
+    /// When the first of them was published.
+    pub published: UnixTime,
 }
 
 /// What a pump's requests wait for, counted.
@@ -188,7 +199,8 @@ impl<O: Outside> Pump<O> {
 
     /// Does some of what there is to do.
     pub fn turn(&mut self, now: Moment) -> Turn {
-        let mut worked = self.take_updates();
+        let took = self.take_updates();
+        let mut worked = took.is_some();
         worked |= self.take_acks();
         worked |= self.take_replies();
         worked |= self.hub.expire(now);
@@ -203,21 +215,22 @@ impl<O: Outside> Pump<O> {
             self.outside.close(ended);
         }
         self.report_finished();
-        Turn { worked: worked || self.hub.has_work(), sent, next: self.next_due() }
+        Turn { worked: worked || self.hub.has_work(), sent, next: self.next_due(), took }
     }
 
     /// Takes all that the log has handed over, so that each subscriber gets what is new for it in
     /// one write.
-    fn take_updates(&mut self) -> bool {
+    fn take_updates(&mut self) -> Option<Took> {
         let port = self.exchange.port(self.worker);
-        let mut took = false;
+        let mut took: Option<Took> = None;
         // The log may refill the queue meanwhile: the turn must end.
         for _ in 0..self.exchange.capacities().updates {
             let Some(update) = port.updates.pop() else { break };
-            took = true;
+            let took = took.get_or_insert(Took { updates: 0, published: update.published });
+            took.updates += 1;
             self.hub.take(update);
         }
-        if took && port.updates.take_producer_waits() {
+        if took.is_some() && port.updates.take_producer_waits() {
             self.exchange.log_bell().wake();
         }
         took

@@ -220,19 +220,23 @@ fn turn(local: &Local, events: &mut Vec<Event>, ask_kernel: &mut bool) -> Turn {
             }
         }
         let turn = pump.turn(local.now());
-        show(local, pump);
+        show(local, pump, &turn);
         Turn { worked: turn.worked || *ask_kernel, ..turn }
     })
 }
 
 /// Shows what was counted.
-fn show(local: &Local, pump: &Pump<Sockets>) {
+fn show(local: &Local, pump: &Pump<Sockets>, turn: &Turn) {
     let metrics = local.metrics();
     metrics.turns.add(1);
     metrics.show(&pump.hub);
     metrics.sent_bytes.set(pump.outside.sent_bytes());
     metrics.requests.set(local.tasks.get() as u64);
-    local.fan_outs.borrow_mut().note(pump.hub.taken(), pump.hub.finished(), &metrics.fan_out);
+    let mut fan_outs = local.fan_outs.borrow_mut();
+    if let Some(took) = turn.took {
+        fan_outs.took(took, pump.hub.taken());
+    }
+    fan_outs.finished(pump.hub.finished(), &metrics.fan_out);
 }
 
 /// Serves no more requests than those under way, and sends subscribers away.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{endpoint::EndpointSettings, runtime::Driver};
+use super::{clients::Clients, endpoint::EndpointSettings, runtime::Driver};
 use crate::{http::reader, hub::Limits, metrics::Metrics};
 
 /// What a hub at its limit does with a new subscriber.
@@ -48,6 +48,8 @@ pub struct Settings {
     /// Connections of a worker that are not subscribers.
     pub requests_max: usize,
     pub overload: Overload,
+    /// Where the streams of each client are counted, if they are limited.
+    pub clients: Option<Arc<Clients>>,
     /// Time over which subscribers are sent away at the end.
     pub grace_period: Duration,
 }

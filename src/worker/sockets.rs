@@ -4,12 +4,13 @@
 //! The set also holds the worker's bell and its timer, and is itself watched by the runtime.
 
 use std::{
+    collections::HashMap,
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     sync::Arc,
 };
 
-use super::{pump::Outside, sender::Sender};
+use super::{clients::Counted, pump::Outside, sender::Sender};
 use crate::{
     hub::{Batch, Carrier, Ended, Hub, Key, Moment, Outcome, Reason},
     log::{bell::Ring, history::Read, thread::Readers},
@@ -78,6 +79,8 @@ pub(crate) struct Sockets {
     raw_events: Box<[libc::epoll_event]>,
     /// The carriers that were closed, to be counted.
     pub(crate) closed: u64,
+    /// Of whose clients the streams are limited.
+    counted: HashMap<RawFd, Counted>,
 }
 
 impl Sockets {
@@ -99,6 +102,7 @@ impl Sockets {
             armed: None,
             raw_events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX].into(),
             closed: 0,
+            counted: HashMap::new(),
         };
         sockets.watch(sockets.bell.descriptor(), libc::EPOLLIN, BELL)?;
         sockets.watch(sockets.timer.as_raw_fd(), libc::EPOLLIN, TIMER)?;
@@ -113,6 +117,11 @@ impl Sockets {
     /// Readable when something happened.
     pub(crate) fn descriptor(&self) -> RawFd {
         self.epoll.as_raw_fd()
+    }
+
+    /// Has a stream counted until its socket is closed.
+    pub(crate) fn keep_counted(&mut self, carrier: Carrier, counted: Counted) {
+        self.counted.insert(carrier.0, counted);
     }
 
     /// Watches a subscriber's socket for its end; and for room, if it is full. Told once for each
@@ -245,6 +254,9 @@ impl Outside for Sockets {
         // carrier back once.
         drop(unsafe { OwnedFd::from_raw_fd(fd) });
         self.closed += 1;
+        if !self.counted.is_empty() {
+            self.counted.remove(&fd);
+        }
     }
 
     fn read(&mut self, read: Read) {

@@ -11,7 +11,6 @@ use petasos::{
         bearer, jwks,
         key::{Algorithm, Key, KeyType, SigningKey},
         mint::{self, MintedGrant, MintedTopic, Minting},
-        time::UnixTime,
     },
     http::{
         body::{BodyLength, BodyReader, Step},
@@ -29,6 +28,7 @@ use petasos::{
         publish::Publication,
         subscribe::{QueryRules, Since, Subscription},
         text,
+        time::UnixTime,
         topic::TopicHasher,
         update::Position,
     },
@@ -163,7 +163,7 @@ pub(crate) fn form(input: &[u8]) -> bool {
     assert!(!topics.is_empty() && topics.iter().all(|topic| is_text(topic.text())));
     assert!(topics.iter().all(|topic| topic.text() != "*" && !HUB.is_reserved(topic)));
     assert!(id.iter().chain(&event_type).all(|text| is_text(text)));
-    let draft = publication.into_draft();
+    let draft = publication.into_draft(UnixTime::default());
     assert_eq!(draft.private, private);
     let generated = [b'g'; GENERATED_ID_LEN];
     let update = draft.place(Position(1), || generated);

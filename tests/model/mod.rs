@@ -30,6 +30,7 @@ use loom::{
 use petasos::protocol::{
     frame::{Fields, FrameDraft},
     id::IdCipher,
+    time::UnixTime,
     topic::Topic,
     update::{Draft, Position, Update},
 };
@@ -255,7 +256,10 @@ fn publish(ticket: u32) -> Publish {
     // Hashing needs no randomness here, and randomness would disturb the exploration.
     let topics: Box<[Topic]> = [].into();
     let frame = FrameDraft::new(Fields { id: Some("x"), ..Fields::default() });
-    Publish { ticket: Ticket(ticket), draft: Draft { frame, topics, private: false } }
+    Publish {
+        ticket: Ticket(ticket),
+        draft: Draft { frame, topics, private: false, published: UnixTime::default() },
+    }
 }
 
 /// A worker that publishes `count` updates, one after the other as far as it may, and the log's

@@ -106,10 +106,10 @@ pub(super) const SECTIONS: &[Section] = &[
             (
                 "SHOULD",
                 "limits to the number of concurrent connections held by a single client",
-                Stated(
-                    "a ceiling on all connections, and none on those of one address or subject",
-                    &["settings::a_full_hub_sends_subscribers_away_kindly"],
-                ),
+                Proven(&[
+                    "overload::nobody_takes_the_room_of_others",
+                    "overload::a_full_hub_sends_subscribers_away_kindly",
+                ]),
             ),
             (
                 "MUST",

@@ -14,6 +14,7 @@ use petasos::{
         hub_url::HubUrl,
         matcher::{Interest, Matcher, MatcherSet},
         pattern::Pattern,
+        time::UnixTime,
         topic::Topic,
         update::Draft,
     },
@@ -200,6 +201,7 @@ pub(crate) fn draft(world: &World, publication: usize) -> Draft {
         frame: FrameDraft::new(fields),
         topics: sent.topics.iter().map(|topic| Topic::new(topic, &HUB, &world.hasher)).collect(),
         private: sent.private,
+        published: UnixTime::default(),
     }
 }
 

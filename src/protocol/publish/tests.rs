@@ -5,6 +5,7 @@ use crate::protocol::{
     fixture::{HASHER, HUB, topic},
     frame::Form,
     id::GENERATED_ID_LEN,
+    time::UnixTime,
 };
 use std::convert::Infallible;
 
@@ -25,7 +26,7 @@ fn parse(form: &str) -> Result<Publication<'_>, PublishError> {
 }
 
 fn event(form: &str) -> String {
-    let draft = parse(form).unwrap().into_draft();
+    let draft = parse(form).unwrap().into_draft(UnixTime::default());
     let frame = draft.frame.finish(|| [b'G'; GENERATED_ID_LEN]);
     let event = std::str::from_utf8(frame.bytes(Form::Bare)).unwrap();
     event.replace(&"G".repeat(GENERATED_ID_LEN), "GENERATED")
@@ -62,7 +63,7 @@ fn a_draft_has_the_event_and_the_topics() {
     ] {
         assert_eq!(event(form), expected, "{form}");
     }
-    let draft = parse("topic=b&topic=a&private=no").unwrap().into_draft();
+    let draft = parse("topic=b&topic=a&private=no").unwrap().into_draft(UnixTime::default());
     assert!(draft.private);
     assert_eq!(*draft.topics, [topic("b"), topic("a")]);
 }

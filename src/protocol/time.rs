@@ -1,10 +1,10 @@
-//! The hub's clock as tokens see it.
+//! The hub's clock as tokens and updates see it.
 
 use std::time::Duration;
 
 /// A moment, in microseconds since 1970-01-01T00:00:00Z. Issuers write fractions of a second
 /// down to microseconds, so a coarser clock would find their tokens not yet valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixTime(u64);
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
