@@ -21,6 +21,22 @@ pub struct Name {
     pub public: bool,
 }
 
+/// A link to the hub.
+#[derive(Debug)]
+struct Link {
+    target: Box<str>,
+    /// The field `Link` of answers.
+    fields: Fields,
+}
+
+impl Link {
+    fn new(target: &str) -> Link {
+        let mut fields = Fields::NONE;
+        fields.push("Link", format!("<{target}>; rel=\"mercure\""));
+        Link { target: target.into(), fields }
+    }
+}
+
 /// The names of a hub.
 #[derive(Debug)]
 pub struct Identity {
@@ -28,8 +44,8 @@ pub struct Identity {
     identifier: Option<Box<str>>,
     /// None: the hub answers to any.
     names: Vec<Name>,
-    /// The `Link` of each name, then that of all others.
-    links: Vec<Fields>,
+    /// The link of each name, then that of all others.
+    links: Vec<Link>,
     /// Requests must use one of the names.
     is_strict: bool,
     metadata_paths: Vec<Box<str>>,
@@ -38,16 +54,11 @@ pub struct Identity {
 impl Identity {
     /// `names` are empty where the hub is to answer to any host.
     pub fn new(identifier: Option<&str>, names: Vec<Name>) -> Identity {
-        let link = |target: &str| {
-            let mut fields = Fields::NONE;
-            fields.push("Link", format!("<{target}>; rel=\"mercure\""));
-            fields
-        };
-        let of_name = |name: &Name| link(if name.public { &name.hub_url } else { HUB_PATH });
+        let of_name = |name: &Name| Link::new(if name.public { &name.hub_url } else { HUB_PATH });
         let mut links: Vec<_> = names.iter().map(of_name).collect();
         // By any other name, a public one is recommended.
         let first = names.iter().find(|name| name.public);
-        links.push(first.map_or_else(|| link(HUB_PATH), of_name));
+        links.push(first.map_or_else(|| Link::new(HUB_PATH), of_name));
         let mut metadata_paths: Vec<Box<str>> = Vec::new();
         let urls = identifier.into_iter().chain(names.iter().map(|name| &*name.hub_url));
         for url in urls.chain(["https://hub.invalid/.well-known/mercure"]) {
@@ -77,12 +88,15 @@ impl Identity {
     /// The hub's URL, or a reference to it: that is right whatever scheme a proxy speaks to the
     /// world.
     pub(crate) fn link_target(&self, head: &Head) -> &str {
-        let name = self.name(head).or_else(|| self.names.iter().find(|name| name.public));
-        name.filter(|name| name.public).map_or(HUB_PATH, |name| &name.hub_url)
+        &self.link_of(head).target
     }
 
     /// The `Link` to the hub.
     pub(crate) fn link(&self, head: &Head) -> &Fields {
+        &self.link_of(head).fields
+    }
+
+    fn link_of(&self, head: &Head) -> &Link {
         let others = self.links.len() - 1;
         &self.links[self.position(head).unwrap_or(others)]
     }
