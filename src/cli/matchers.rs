@@ -19,8 +19,8 @@ use crate::{
 const LEN_MAX: usize = usize::MAX;
 
 /// How errors of patterns go on: most of them come from a character that was meant as it stands.
-const PATTERN_HELP: &str = "in a URL pattern `:name` is one segment, `*` is anything, and `:`, `*`, \
-     `(` and `{` as they stand are written `\\:`, `\\*`, `\\(` and `\\{`";
+const PATTERN_HELP: &str = "in a URL pattern `:name` is one segment and `*` is anything; as they \
+     stand, `:`, `*`, `(` and `{` are written `\\:`, `\\*`, `\\(` and `\\{`";
 
 /// The matchers that an argument has, which errors call `shown`.
 pub(super) fn read(
