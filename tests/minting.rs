@@ -61,7 +61,7 @@ impl Desk {
         let mut desk = Desk { directory, secrets: Vec::new() };
         let names = ["PUBLISHER_KEY", "SUBSCRIBER_KEY"];
         let script = format!("{}printenv {}", block("sh", "openssl rand"), names.join(" "));
-        let printed = desk.run(Command::new("sh").args(["-c", &script]));
+        let printed = desk.run_script(&script);
         desk.secrets = names.into_iter().zip(printed.lines().map(str::to_owned)).collect();
         assert!(desk.secrets.iter().all(|(_, secret)| secret.len() == 64), "{printed}");
         desk
@@ -87,6 +87,10 @@ impl Desk {
     /// What a command prints.
     fn run(&self, command: &mut Command) -> String {
         Output::of(self.prepare(command).output().unwrap()).ok()
+    }
+
+    fn run_script(&self, script: &str) -> String {
+        self.run(Command::new("sh").args(["-c", script]))
     }
 
     /// A hub with this configuration.
@@ -194,6 +198,18 @@ fn command_line() {
 }
 
 #[test]
+fn keys_without_an_issuer_are_for_the_same_tokens() {
+    let desk = Desk::new("no-issuer");
+    let tokens = Tokens::of(&desk.run_script(&block("sh", "petasos token")));
+    let mut setup =
+        Setup::bare().directive("resource_identifier https://hub.example.com/.well-known/mercure");
+    for (name, secret) in &desk.secrets {
+        setup = setup.env(&format!("MERCURE_{}", name.replace("KEY", "JWT_KEY")), secret);
+    }
+    assert_eq!(tokens.received(&setup.start(), &tokens.subscriber), GRANTED);
+}
+
+#[test]
 fn javascript() {
     let Some(desk) = node_desk("javascript") else { return };
     desk.file("sample.mjs", &block("js", "PUBLISHER_KEY"));
@@ -264,7 +280,7 @@ fn java() {
 #[test]
 fn with_a_private_key() {
     let Some(desk) = node_desk("private") else { return };
-    desk.run(Command::new("sh").args(["-c", &block("sh", "openssl genpkey")]));
+    desk.run_script(&block("sh", "openssl genpkey"));
     desk.file("sample.mjs", &block("js", "private.pem"));
     let tokens = Tokens::of(&desk.run(Command::new("node").arg("sample.mjs")));
     tokens.say_what_the_page_says("ES256");
@@ -281,8 +297,7 @@ fn tokens_are_sent_in_a_header_or_in_a_cookie() {
         return;
     }
     let desk = Desk::new("sending");
-    let script = block("sh", "petasos token");
-    let tokens = Tokens::of(&desk.run(Command::new("sh").args(["-c", &script])));
+    let tokens = Tokens::of(&desk.run_script(&block("sh", "petasos token")));
     let hub = desk.hub(&block("conf", "PUBLISHER_KEY"));
     let shell = |script: &str| {
         let mut command = Command::new("sh");
