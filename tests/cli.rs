@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -20,6 +21,7 @@ on_both_drivers!(
     dev_prints_commands_that_work,
     token_publish_subscribe,
     tokens_say_what_was_asked_for,
+    patterns_grant_and_select,
     subscribe_comes_back_where_it_was,
     commands_explain_refusals,
     a_second_hub_on_the_same_port_says_so,
@@ -145,6 +147,46 @@ fn tokens_say_what_was_asked_for(driver: Driver) {
     }
 }
 
+fn patterns_grant_and_select(driver: Driver) {
+    let hub = Setup::new(driver).start();
+    let url = url(hub.addr);
+    let publisher =
+        ["--publish", "https://e/own", "--publish-urlpattern", "https://e/:kind/:id", "/x/*"];
+    let publisher = token(PUBLISHER_KEY, &publisher);
+    let publish = |topic: &str| {
+        let args = ["publish", topic, "--private", "--data", topic, "--url", &url];
+        petasos(&args).env("PETASOS_TOKEN", &publisher).run()
+    };
+    for refused in ["https://e/a", "https://e/a/b/c", "https://e/:kind/:id/", "/y/1"] {
+        assert!(told(&publish(refused))[0].contains("403"), "{refused}");
+    }
+    let topics = ["https://e/own", "https://e/books/1", "https://e/books/2", "/x/1", "/x/1/2"];
+    for topic in topics {
+        publish(topic).ok();
+    }
+    let received = |granted: &[&str], subscribed: &[&str], count: &str| {
+        let token = token(SUBSCRIBER_KEY, granted);
+        let args = ["subscribe", "--url", &url, "--last-event-id", "earliest", "--count", count];
+        petasos(&[&args, subscribed].concat()).env("PETASOS_TOKEN", &token).run().ok()
+    };
+    // The matchers of both kinds, and both of one.
+    let all = ["--subscribe", "*"];
+    let books = "https://e/books/:id";
+    let of = |indices: &[usize]| indices.iter().map(|i| topics[*i].to_owned() + "\n").collect();
+    let expected: [String; 3] = [of(&[1, 2]), of(&[0, 1, 2]), of(&[1, 2, 3, 4])];
+    assert_eq!(received(&all, &["--urlpattern", books], "2"), expected[0]);
+    assert_eq!(received(&all, &["https://e/own", "--urlpattern", books], "3"), expected[1]);
+    let both = ["--urlpattern", books, "--urlpattern", "/x/*"];
+    assert_eq!(received(&all, &both, "4"), expected[2]);
+    // The same by what the token allows.
+    let pattern = "--subscribe-urlpattern";
+    assert_eq!(received(&[pattern, books], &["*"], "2"), expected[0]);
+    let both = ["--subscribe", "https://e/own", pattern, books];
+    assert_eq!(received(&both, &["*"], "3"), expected[1]);
+    assert_eq!(received(&[pattern, books, pattern, "/x/*"], &["*"], "4"), expected[2]);
+    assert_eq!(received(&[pattern, "*"], &["--urlpattern", "*"], "5"), of(&[0, 1, 2, 3, 4]));
+}
+
 fn subscribe_comes_back_where_it_was(driver: Driver) {
     let hub = Setup::new(driver).directive("write_timeout 500ms").start();
     let url = url(hub.addr);
@@ -243,9 +285,10 @@ fn help_and_version_are_printed() {
         (&["serve", "--help"], "--write-timeout"),
         (&["run", "--help"], "--adapter"),
         (&["check", "--help"], "--config"),
-        (&["token", "--help"], "--subscribe"),
+        (&["token", "--help"], "--subscribe-urlpattern"),
         (&["publish", "--help"], "--data"),
         (&["subscribe", "--help"], "--last-event-id"),
+        (&["subscribe", "--help"], "--urlpattern"),
         (&["help", "token"], "--subscribe"),
     ] {
         let output = petasos(args).run();
@@ -290,6 +333,45 @@ fn mistyped_commands_are_explained() {
         let output = petasos(args).run();
         let told = told(&output);
         assert!(told.len() == 1 && told[0].contains(expected), "{args:?} {told:?}");
+    }
+}
+
+#[test]
+fn what_no_hub_would_take_is_refused_before_anything_is_signed_or_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = url(listener.local_addr().unwrap());
+    let token = ["token", "--key", PUBLISHER_KEY];
+    let subscribe = ["subscribe", "--url", &url];
+    for (command, args, expected) in [
+        (&token[..], &["--publish", ""][..], "--publish: it is empty"),
+        (&token, &["--publish", "a", "b\u{200b}"], "--publish: `b\\u{200b}` contains U+200B"),
+        (&token, &["--publish-urlpattern", "/:a/:a"], "--publish-urlpattern: `/:a/:a` is no URL"),
+        (&token, &["--subscribe", "a\n"], "--subscribe: `a\\u{a}` contains U+000A"),
+        (&token, &["--subscribe-urlpattern", "/a/:1"], "--subscribe-urlpattern: `/a/:1` is no URL"),
+        (&token, &["--subscribe-urlpattern", "/a", "/("], "--subscribe-urlpattern: `/(` is no URL"),
+        (
+            &token,
+            &["--subscribe-urlpattern", "/([z-a])"],
+            "--subscribe-urlpattern: `/([z-a])` has a",
+        ),
+        (&subscribe, &[""], "TOPIC: it is empty"),
+        (&subscribe, &["a", "\u{ad}"], "TOPIC: `\\u{ad}` contains U+00AD"),
+        (&subscribe, &["--urlpattern", ""], "--urlpattern: it is empty"),
+        (&subscribe, &["a", "--urlpattern", "/{b"], "--urlpattern: `/{b` is no URL pattern"),
+        (&subscribe, &["--urlpattern", &":a".repeat(60)], "--urlpattern: `:a:a"),
+    ] {
+        let output = petasos(&[command, args].concat()).run();
+        let told = told(&output);
+        assert!(told[0].starts_with(expected), "{args:?} {told:?}");
+        // What is no pattern mostly has a character that was meant as it stands.
+        let helps = told.get(1).is_some_and(|line| line.contains("`:name` is one segment"));
+        assert_eq!(helps, expected.contains("is no URL"), "{args:?} {told:?}");
+    }
+    let nobody_came = listener.accept().unwrap_err();
+    assert_eq!(nobody_came.kind(), std::io::ErrorKind::WouldBlock);
+    for args in [&["subscribe", "--urlpattern"][..], &["token", "--publish-urlpattern"]] {
+        assert_eq!(petasos(args).run().code, Some(2), "{args:?}");
     }
 }
 

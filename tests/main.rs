@@ -23,6 +23,7 @@ mod fuzz;
 mod http;
 mod keys;
 mod load;
+mod minting;
 mod model;
 mod overload;
 mod patterns;

@@ -73,7 +73,8 @@ pub fn sign(header: &Value, claims: &Value, key: &SigningKey) -> String {
     token
 }
 
-fn detail(grant: &MintedGrant<'_>) -> Value {
+/// A Mercure authorization detail (draft-08 #authorization-details).
+pub fn detail(grant: &MintedGrant<'_>) -> Value {
     let actions = [("publish", grant.publish), ("subscribe", grant.subscribe)];
     let actions = actions.into_iter().filter_map(|(name, granted)| granted.then_some(name));
     let mut detail = json!({

@@ -1,7 +1,10 @@
 //! What `--dev` prints: everything that is needed to try the hub out.
 
 use super::token::{self, Claims};
-use crate::config::{Config, DEV_ISSUER, Secret};
+use crate::{
+    client::Matcher,
+    config::{Config, DEV_ISSUER, Secret},
+};
 use std::time::Duration;
 
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -23,8 +26,8 @@ pub(super) fn banner(config: &Config) -> Result<String, String> {
     let claims = Claims {
         issuer: Some(DEV_ISSUER.to_owned()),
         audience: config.identity.resource_identifier.clone(),
-        publish: vec!["*".to_owned()],
-        subscribe: vec!["*".to_owned()],
+        publish: vec![Matcher::Any],
+        subscribe: vec![Matcher::Any],
         life: Some(TOKEN_LIFE),
         ..Claims::default()
     };

@@ -3,6 +3,7 @@
 
 mod dev;
 mod healthcheck;
+mod matchers;
 mod publish;
 mod serve;
 mod subscribe;

@@ -3,12 +3,16 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
 
-use super::{Client, Failure, Surroundings, client_arguments, explain};
-use crate::client::{Event, Matcher, Subscriber, Subscription, Update};
+use super::{Client, Failure, Surroundings, client_arguments, explain, matchers};
+use crate::{
+    client::{Event, Subscriber, Subscription, Update},
+    protocol::matcher::MatcherType,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   petasos subscribe https://example.com/books/1
+  petasos subscribe --urlpattern 'https://example.com/books/:id'
   petasos subscribe '*' --json --last-event-id earliest --count 10
 
 Reconnects by itself and resumes after the last event. Ends with Ctrl-C.";
@@ -20,9 +24,16 @@ pub(super) fn command() -> Command {
         .arg(
             Arg::new("topic")
                 .value_name("TOPIC")
-                .required(true)
+                .required_unless_present("urlpattern")
                 .num_args(1..)
                 .help("Topics to listen to; * is all of them"),
+        )
+        .arg(
+            Arg::new("urlpattern")
+                .long("urlpattern")
+                .value_name("PATTERN")
+                .action(ArgAction::Append)
+                .help("URL pattern of topics to listen to, like /books/:id; may be repeated"),
         )
         .args(client_arguments())
         .arg(
@@ -51,8 +62,9 @@ pub(super) fn subscribe(
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), Failure> {
     let client = Client::read(matches, surroundings)?;
-    let topics = matches.get_many::<String>("topic").unwrap_or_default();
-    let matchers: Vec<Matcher> = topics.map(|topic| topic.as_str().into()).collect();
+    let topics = matchers::read(matches, "topic", "TOPIC", MatcherType::Exact)?;
+    let patterns = matchers::read(matches, "urlpattern", "--urlpattern", MatcherType::UrlPattern)?;
+    let matchers = [topics, patterns].concat();
     let subscription = Subscription {
         matchers: &matchers,
         last_event_id: matches.get_one::<String>("last-event-id").map(String::as_str),

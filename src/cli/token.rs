@@ -1,22 +1,24 @@
 //! `petasos token`: makes an access token (RFC 9068 with RFC 9396 authorization details).
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Failure, Surroundings, URL_DEFAULT};
+use super::{Failure, Surroundings, URL_DEFAULT, matchers};
 use crate::{
     auth::{
         key::{Algorithm, SigningKey},
-        mint::sign,
+        mint::{self, MintedGrant, sign},
     },
+    client::Matcher,
     config::{DEV_ISSUER, Secret, parse_algorithm, parse_duration},
-    protocol::uuid::random_urn,
+    protocol::{matcher::MatcherType, uuid::random_urn},
 };
 
 const EXAMPLES: &str = "\
 Examples:
   petasos token --key @key --publish https://example.com/books/1
+  petasos token --key @key --subscribe-urlpattern 'https://example.com/users/42/*'
   petasos token --key @private.pem --alg ES256 --kid 2026-11 --iss https://example.com \\
     --aud https://hub.example.com/.well-known/mercure \\
     --subscribe '*' --payload '{\"user\":\"alice\"}' --ttl 10m";
@@ -25,7 +27,9 @@ pub(super) fn command() -> Command {
     let value = |name: &'static str, value_name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value_name).help(help)
     };
-    let topics = |name, help| value(name, "TOPIC", help).num_args(1..).action(ArgAction::Append);
+    let several = |arg: Arg| arg.num_args(1..).action(ArgAction::Append);
+    let topics = |name, help| several(value(name, "TOPIC", help));
+    let patterns = |name, help| several(value(name, "PATTERN", help));
     Command::new("token")
         .about("Make an access token")
         .after_help(EXAMPLES)
@@ -42,7 +46,9 @@ pub(super) fn command() -> Command {
         ))
         .arg(value("kid", "ID", "What the issuer's key set calls the key"))
         .arg(topics("publish", "Topics that may be published to; * is all of them"))
+        .arg(patterns("publish-urlpattern", "URL patterns of such topics, like /books/:id"))
         .arg(topics("subscribe", "Topics whose private updates may be received; * is all of them"))
+        .arg(patterns("subscribe-urlpattern", "URL patterns of such topics"))
         .arg(value("payload", "JSON", "Object that is shown with the subscriptions"))
         .arg(value("iss", "URI", "Issuer: as the hub knows it"))
         .arg(value("aud", "URI", "Audience: the hub's resource identifier, mostly its URL"))
@@ -64,9 +70,9 @@ pub(super) struct Claims {
     pub(super) subject: Option<String>,
     /// In the token's header.
     pub(super) kid: Option<String>,
-    pub(super) publish: Vec<String>,
-    pub(super) subscribe: Vec<String>,
-    pub(super) payload: Option<Value>,
+    pub(super) publish: Vec<Matcher>,
+    pub(super) subscribe: Vec<Matcher>,
+    pub(super) payload: Option<Map<String, Value>>,
     /// `None`: for ever.
     pub(super) life: Option<Duration>,
 }
@@ -97,8 +103,13 @@ pub(super) fn token(
 
 fn read(matches: &ArgMatches) -> Result<Claims, Failure> {
     let text = |name| matches.get_one::<String>(name).cloned();
-    let list = |name| -> Vec<String> {
-        matches.get_many::<String>(name).unwrap_or_default().cloned().collect()
+    let granted = |action: &str| -> Result<Vec<Matcher>, Failure> {
+        let read = |flag: &str, matcher_type| {
+            matchers::read(matches, flag, &format!("--{flag}"), matcher_type)
+        };
+        let topics = read(action, MatcherType::Exact)?;
+        let patterns = read(&format!("{action}-urlpattern"), MatcherType::UrlPattern)?;
+        Ok([topics, patterns].concat())
     };
     let life = text("ttl").unwrap_or_else(|| "1h".to_owned());
     let life = parse_duration(&life).map_err(|problem| Failure::Told(format!("--ttl: {problem}")));
@@ -107,8 +118,8 @@ fn read(matches: &ArgMatches) -> Result<Claims, Failure> {
         audience: text("aud"),
         subject: text("sub"),
         kid: text("kid"),
-        publish: list("publish"),
-        subscribe: list("subscribe"),
+        publish: granted("publish")?,
+        subscribe: granted("subscribe")?,
         payload: text("payload").map(|text| payload(&text)).transpose()?,
         life: Some(life?).filter(|life| !life.is_zero()),
     };
@@ -116,19 +127,21 @@ fn read(matches: &ArgMatches) -> Result<Claims, Failure> {
         claims.issuer.get_or_insert_with(|| DEV_ISSUER.to_owned());
         claims.audience.get_or_insert_with(|| URL_DEFAULT.to_owned());
         if claims.publish.is_empty() && claims.subscribe.is_empty() {
-            claims.publish.push("*".to_owned());
-            claims.subscribe.push("*".to_owned());
+            claims.publish.push(Matcher::Any);
+            claims.subscribe.push(Matcher::Any);
         }
     }
     if claims.payload.is_some() && claims.subscribe.is_empty() {
-        return Err(Failure::Told("--payload belongs to --subscribe; add it".to_owned()));
+        return Err(Failure::Told(
+            "--payload belongs to --subscribe or --subscribe-urlpattern; add one".to_owned(),
+        ));
     }
     Ok(claims)
 }
 
-fn payload(text: &str) -> Result<Value, Failure> {
+fn payload(text: &str) -> Result<Map<String, Value>, Failure> {
     match serde_json::from_str(text) {
-        Ok(payload @ Value::Object(_)) => Ok(payload),
+        Ok(Value::Object(payload)) => Ok(payload),
         Ok(_) => {
             Err(Failure::Told("--payload: a JSON object is wanted, like {\"a\":1}".to_owned()))
         }
@@ -168,27 +181,20 @@ fn body(claims: &Claims, now: u64, random: u128) -> Value {
     set("iss", claims.issuer.as_deref().map(Value::from));
     set("aud", claims.audience.as_deref().map(Value::from));
     set("exp", claims.life.map(|life| now.saturating_add(life.as_secs()).into()));
-    let mut details = Vec::new();
-    for (action, topics) in [("publish", &claims.publish), ("subscribe", &claims.subscribe)] {
-        if !topics.is_empty() {
-            details.push(detail(action, topics));
-        }
-    }
-    if let (Some(payload), Some(subscribe)) = (&claims.payload, details.last_mut()) {
-        subscribe["payload"] = payload.clone();
-    }
-    set("authorization_details", Some(details.into()));
+    let [publish, subscribe] = [&claims.publish, &claims.subscribe]
+        .map(|matchers| matchers.iter().map(Matcher::minted).collect::<Vec<_>>());
+    let grants = [
+        MintedGrant { publish: true, subscribe: false, topics: &publish, payload: None },
+        MintedGrant {
+            publish: false,
+            subscribe: true,
+            topics: &subscribe,
+            payload: claims.payload.as_ref(),
+        },
+    ];
+    let details = grants.iter().filter(|grant| !grant.topics.is_empty()).map(mint::detail);
+    set("authorization_details", Some(details.collect()));
     body
-}
-
-/// A Mercure authorization detail (draft-08 #authorization-details).
-fn detail(action: &str, topics: &[String]) -> Value {
-    let topics: Vec<_> = topics.iter().map(|topic| json!({ "match": topic })).collect();
-    json!({
-        "type": "https://mercure.rocks/authorization-detail",
-        "actions": [action],
-        "topics": topics,
-    })
 }
 
 #[cfg(test)]
@@ -200,9 +206,9 @@ mod tests {
         let claims = Claims {
             issuer: Some("urn:i".to_owned()),
             audience: Some("urn:a".to_owned()),
-            publish: vec!["p".to_owned(), "q".to_owned()],
-            subscribe: vec!["*".to_owned()],
-            payload: Some(json!({"x": 1})),
+            publish: vec!["p".into(), Matcher::UrlPattern("/:q".to_owned())],
+            subscribe: vec![Matcher::Any],
+            payload: json!({"x": 1}).as_object().cloned(),
             life: Some(Duration::from_secs(60)),
             ..Claims::default()
         };
@@ -215,7 +221,7 @@ mod tests {
                 "jti": "urn:uuid:00000000-0000-4000-8000-000000000000",
                 "authorization_details": [
                     {"type": kind, "actions": ["publish"],
-                     "topics": [{"match": "p"}, {"match": "q"}]},
+                     "topics": [{"match": "p"}, {"match": "/:q", "match_type": "urlpattern"}]},
                     {"type": kind, "actions": ["subscribe"], "topics": [{"match": "*"}],
                      "payload": {"x": 1}},
                 ],

@@ -80,7 +80,7 @@ impl Matcher {
         }
     }
 
-    fn minted(&self) -> MintedTopic<'_> {
+    pub(crate) fn minted(&self) -> MintedTopic<'_> {
         match self {
             Matcher::Exact(text) => MintedTopic { text, matcher_type: None },
             Matcher::UrlPattern(text) => MintedTopic { text, matcher_type: Some("urlpattern") },

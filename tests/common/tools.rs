@@ -2,23 +2,40 @@
 
 use std::{
     env,
+    io::Write,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
+/// Python with the packages of `.ci/python.txt`.
+pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python");
+
 /// Whether these programs are there. A test that goes without them says so, loudly, and fails
 /// where everything has to be tested.
 pub(crate) fn has_tools(names: &[&str]) -> bool {
+    let missing = missing(names);
+    let must = env::var("CI").as_deref() == Ok("true");
+    assert!(missing.is_empty() || !must, "{missing:?} not installed; .ci/install does it");
+    tell_of(&missing)
+}
+
+/// The same for what `.ci/install` does not install: nothing has to be tested with it.
+pub(crate) fn has_optional_tools(names: &[&str]) -> bool {
+    tell_of(&missing(names))
+}
+
+fn missing<'a>(names: &[&'a str]) -> Vec<&'a str> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let is_there = |name: &&&str| env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    let missing: Vec<_> = names.iter().filter(|name| !is_there(name)).collect();
-    if missing.is_empty() {
-        return true;
+    let is_there = |name: &str| env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    names.iter().copied().filter(|name| !is_there(name)).collect()
+}
+
+/// Says what is missing, past what the test harness keeps to itself when a test passes.
+fn tell_of(missing: &[&str]) -> bool {
+    if !missing.is_empty() {
+        let _ = writeln!(std::io::stderr(), "NOT TESTED: {missing:?} not installed");
     }
-    let told = format!("NOT TESTED: {missing:?} not installed; .ci/install does it");
-    assert!(env::var("CI").as_deref() != Ok("true"), "{told}");
-    eprintln!("{told}");
-    false
+    missing.is_empty()
 }
 
 /// A child and its children; killed when it is dropped.
