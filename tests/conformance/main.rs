@@ -34,7 +34,7 @@ use crate::{
     hub::Hub,
     options::Options,
     own::Own,
-    report::{Mark, Result, Tally},
+    report::{Mark, Result, Standard, Tally},
     row::{Chapter, Row},
 };
 
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
                 return ExitCode::from(CANNOT);
             }
             let mut tally = Tally::default();
-            look(&chapters, &[(&hub, &|_| true)], &options, options.strict, &mut tally);
+            look(&chapters, &[(&hub, &|_| true)], &options, options.standard, &mut tally);
             finish(&tally)
         }
     }
@@ -100,8 +100,6 @@ fn is_there(hub: &Hub) -> std::result::Result<(), String> {
     }
 }
 
-/// Our own hub keeps every SHOULD, and there is nothing that it has not. Where that is not so,
-/// docs/protocol.md tells, and a row has to know.
 fn look_at_own(chapters: &[Chapter], options: &Options) -> ExitCode {
     let mut tally = Tally::default();
     if chapters.iter().any(|chapter| !chapter.rows.is_empty()) {
@@ -110,7 +108,7 @@ fn look_at_own(chapters: &[Chapter], options: &Options) -> ExitCode {
             own.iter().map(|it| Hub::new(it.target.clone(), options.patience)).collect();
         let runs: Vec<_> = own.iter().map(|own: &Own| |row: &Row| own.runs(row)).collect();
         let pairs: Vec<_> = hubs.iter().zip(&runs).map(|(hub, runs)| (hub, runs as Runs)).collect();
-        look(chapters, &pairs, options, true, &mut tally);
+        look(chapters, &pairs, options, Standard::Complete, &mut tally);
     }
     if options.filter.takes(0, "wrong-hubs", wrong::SAYS) {
         wrong::notice(options, &mut tally);
@@ -131,7 +129,7 @@ fn look(
     chapters: &[Chapter],
     hubs: &[(&Hub, Runs<'_>)],
     options: &Options,
-    strict: bool,
+    standard: Standard,
     tally: &mut Tally,
 ) {
     let rows: Vec<&Row> = chapters.iter().flat_map(|chapter| &chapter.rows).collect();
@@ -139,8 +137,8 @@ fn look(
     for Chapter { number, title, rows } in chapters.iter().filter(|it| !it.rows.is_empty()) {
         tally.chapter(format!("{number} {title}"));
         for result in results.by_ref().take(rows.len()) {
-            result.print(strict);
-            tally.count(result.mark(strict));
+            result.print(standard);
+            tally.count(result.mark(standard));
         }
     }
 }

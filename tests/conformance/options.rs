@@ -4,7 +4,7 @@ use std::{env, ffi::OsString, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 
-use crate::{hub::Target, signer::Signer};
+use crate::{hub::Target, report::Standard, signer::Signer};
 
 const ABOUT: &str = "\
 Says whether a Mercure hub keeps draft-dunglas-mercure-08, sentence by sentence.
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     pub(crate) target: Option<Target>,
     pub(crate) filter: Filter,
     pub(crate) list: bool,
-    pub(crate) strict: bool,
+    pub(crate) standard: Standard,
     pub(crate) patience: Duration,
     pub(crate) jobs: usize,
 }
@@ -55,10 +55,6 @@ impl Filter {
         (self.chapters.is_empty() || self.chapters.contains(&chapter))
             && (self.names.is_empty()
                 || self.names.iter().any(|name| line.contains(&name.to_lowercase())))
-    }
-
-    pub(crate) fn is_all(&self) -> bool {
-        self.chapters.is_empty() && self.names.is_empty()
     }
 }
 
@@ -118,6 +114,14 @@ fn command() -> Command {
             "ORIGIN",
             "Whose pages may publish with a cookie [default: the hub's own]",
         ))
+        .arg(
+            option("second-issuer", "URI", "Another issuer that the hub trusts")
+                .requires("second-key"),
+        )
+        .arg(
+            option("second-key", "KEY", "Its key for publishers, for the same algorithm")
+                .requires("second-issuer"),
+        )
         .arg(option("heartbeat", "SECONDS", "After which the hub sends a comment"))
         .arg(option("lifetime", "SECONDS", "After which the hub ends a stream"))
         .arg(option("chapter", "NUMBER", "Only this chapter").action(ArgAction::Append))
@@ -142,6 +146,8 @@ fn command() -> Command {
         .arg(of_harness("nocapture", ArgAction::SetTrue))
         .arg(of_harness("no-capture", ArgAction::SetTrue))
         .arg(of_harness("quiet", ArgAction::SetTrue).short('q'))
+        .arg(of_harness("show-output", ArgAction::SetTrue))
+        .arg(of_harness("include-ignored", ArgAction::SetTrue))
         .arg(of_harness("test-threads", ArgAction::Set))
 }
 
@@ -179,7 +185,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         target,
         filter: Filter { chapters: chapters?, names },
         list: matches.get_flag("list"),
-        strict: matches.get_flag("strict"),
+        standard: if matches.get_flag("strict") { Standard::Strict } else { Standard::Musts },
         patience: seconds(matches, "patience")?.unwrap_or(Duration::from_secs_f64(patience)),
         jobs,
     })
@@ -214,12 +220,20 @@ fn target(matches: &ArgMatches, url: &str) -> Result<Target, String> {
         Signer::new(&text, algorithm).map_err(|told| format!("--{flag}: {told}"))
     };
     let owned = |name: &str| text(matches, name).map(str::to_owned);
+    let second = match (owned("second-issuer"), text(matches, "second-key")) {
+        (Some(issuer), Some(key)) => {
+            let key = Signer::new(key, algorithm).map_err(|it| format!("--second-key: {it}"))?;
+            Some((issuer, key))
+        }
+        _ => None,
+    };
     Ok(Target {
         name: url.to_owned(),
         url: url.to_owned(),
         publisher: key("publisher-key", "MERCURE_PUBLISHER_JWT_KEY")?,
         subscriber: key("subscriber-key", "MERCURE_SUBSCRIBER_JWT_KEY")?,
         issuer: owned("issuer").ok_or("no issuer: say with --issuer whose keys these are")?,
+        second,
         audience: owned("audience"),
         anonymous: text(matches, "anonymous").map(|it| it == "yes"),
         origin: owned("origin"),

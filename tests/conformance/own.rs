@@ -1,6 +1,6 @@
 //! The hub of this repository: the real binary, in the configurations that the rows need.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use crate::{
     common::{
@@ -31,6 +31,9 @@ impl Own {
 /// Pages of this origin may subscribe, and publish with a cookie.
 const ORIGIN: &str = "https://app.example";
 
+const SECOND: &str = "https://second-issuer.example";
+const SECOND_KEY: &str = "second-key-of-the-tests-0123456789-01";
+
 /// All configurations, on both drivers.
 pub(crate) fn start() -> Vec<Own> {
     let drivers = [Driver::IoUring, Driver::Epoll];
@@ -42,12 +45,15 @@ pub(crate) fn open(driver: Driver) -> Own {
     let setup = Setup::new(driver)
         .directive(&format!("cors_origins {ORIGIN}"))
         .directive(&format!("publish_origins {ORIGIN}"))
-        .directive("heartbeat 1s");
+        .directive("heartbeat 1s")
+        .directive(&format!("issuer {SECOND} {{\n publisher {{\n jwt {SECOND_KEY}\n }}\n}}"));
     let keys = [PUBLISHER_KEY, SUBSCRIBER_KEY].map(|key| Signer::new(key, "HS256"));
     let mut own = with(driver, "open", setup, keys);
     own.target.anonymous = Some(true);
     own.target.origin = Some(ORIGIN.to_owned());
     own.target.publish_origin = Some(ORIGIN.to_owned());
+    let second = Signer::new(SECOND_KEY, "HS256").expect("a key of the tests");
+    own.target.second = Some((SECOND.to_owned(), second));
     own.target.heartbeat = Some(Duration::from_secs(1));
     own
 }
@@ -58,7 +64,6 @@ fn closed(driver: Driver) -> Own {
     let signer = Signer::new(&pem, "ES256").expect("a new key");
     let keys = Directory::new(&format!("conformance-{}", driver.name()));
     let path = keys.file("public.pem", &signer.public_pem().expect("its public key"));
-    fs::metadata(&path).expect("it was written");
     let role = format!("jwt {{file.{path}}} ES256");
     let issuer = format!(
         "issuer {ISSUER} {{\n publisher {{\n {role}\n }}\n subscriber {{\n {role}\n }}\n}}"
@@ -94,6 +99,7 @@ fn with(driver: Driver, name: &str, setup: Setup, keys: [Result<Signer, String>;
         publisher,
         subscriber,
         issuer: ISSUER.to_owned(),
+        second: None,
         audience: None,
         anonymous: None,
         origin: None,

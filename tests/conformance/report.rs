@@ -24,22 +24,34 @@ pub(crate) enum Mark {
     Skipped,
 }
 
+/// What is asked of a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standard {
+    /// Every MUST.
+    Musts,
+    /// Every SHOULD too.
+    Strict,
+    /// And that no row says nothing: for our own hubs, which are configured for all of them.
+    Complete,
+}
+
 impl Result<'_> {
     /// It failed if it failed anywhere, and was skipped if it was skipped everywhere.
-    pub(crate) fn mark(&self, strict: bool) -> Mark {
+    pub(crate) fn mark(&self, standard: Standard) -> Mark {
         let any = |is: fn(&Outcomes) -> bool| self.outcomes.iter().any(|(_, it)| is(it));
         match () {
             () if any(|it| matches!(it, Outcomes::Failed(_))) => match self.row.level {
-                Level::Should if !strict => Mark::Warned,
+                Level::Should if standard == Standard::Musts => Mark::Warned,
                 _ => Mark::Failed,
             },
             () if any(|it| matches!(it, Outcomes::Passed)) => Mark::Passed,
+            () if standard == Standard::Complete => Mark::Failed,
             () => Mark::Skipped,
         }
     }
 
-    pub(crate) fn print(&self, strict: bool) {
-        let mark = self.mark(strict);
+    pub(crate) fn print(&self, standard: Standard) {
+        let mark = self.mark(standard);
         let Row { level, section, says, .. } = self.row;
         let name = match mark {
             Mark::Passed => "ok",
@@ -48,7 +60,9 @@ impl Result<'_> {
             Mark::Skipped => "skipped",
         };
         let why = match (mark, self.outcomes.first()) {
-            (Mark::Skipped, Some((_, Outcomes::Skipped(why)))) => format!(" ({why})"),
+            (Mark::Passed, _) => String::new(),
+            (_, Some((_, Outcomes::Skipped(why)))) => format!(" ({why})"),
+            (_, None) => " (there is no hub for it)".to_owned(),
             _ => String::new(),
         };
         println!("  {name:8}{level:7}{says}{why}");

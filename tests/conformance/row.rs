@@ -58,8 +58,8 @@ pub(crate) enum Need {
     Lifetime,
     /// A public key that signatures are checked with.
     PublicKey,
-    /// Keys of publishers that are not those of subscribers.
-    TwoKeys,
+    /// Another issuer that the hub trusts.
+    SecondIssuer,
 }
 
 /// A sentence of the specification, and what shows whether it holds.

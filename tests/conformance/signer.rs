@@ -8,10 +8,13 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING},
     signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{common::tokens::sign_texts_with, hub::random};
 
@@ -20,7 +23,6 @@ use crate::{common::tokens::sign_texts_with, hub::random};
 pub(crate) struct Signer {
     key: EncodingKey,
     algorithm: Algorithm,
-    /// Tells keys apart.
     text: String,
 }
 
@@ -89,9 +91,25 @@ impl Signer {
         sign_texts_with(&header.to_string(), &claims.to_string(), &self.key, self.algorithm)
     }
 
-    /// Whether both are one key.
-    pub(crate) fn is(&self, other: &Signer) -> bool {
-        self.text == other.text
+    /// What checks the signatures, as a JWK and in DER, or the secret as it is. For keys of
+    /// [`Signer::strange`].
+    pub(crate) fn jwk(&self, kid: &str) -> (Value, String) {
+        let Some(pem) = self.public_pem() else {
+            let secret = URL_SAFE_NO_PAD.encode(&self.text);
+            let jwk = json!({ "kty": "oct", "alg": self.name(), "kid": kid, "k": secret });
+            return (jwk, secret);
+        };
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = STANDARD.decode(&body).expect("it was encoded so");
+        // The point is at the end: a mark, x and y.
+        let [x, y] = [64, 32].map(|from_end| {
+            let at = der.len() - from_end;
+            URL_SAFE_NO_PAD.encode(&der[at..at + 32])
+        });
+        let jwk = json!({
+            "kty": "EC", "crv": "P-256", "alg": "ES256", "kid": kid, "x": x, "y": y,
+        });
+        (jwk, body)
     }
 
     /// The public key in PEM; `None` of a secret, and of what is not PKCS #8.

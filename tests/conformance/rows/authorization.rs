@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{
     challenge,
-    check::reader,
+    check::{is_one_of, reader},
     http::Answer,
-    hub::{Hub, Role, encode},
+    hub::{Hub, METADATA_PREFIX, Role, encode},
     row::{
         BAD_REQUEST, INSUFFICIENT_SCOPE, INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Need, OK,
         Request, Row, Twist, get, may, must, post, should,
@@ -119,9 +119,11 @@ fn tokens_in_urls_grant_nothing(hub: &Hub) -> Verdict {
     for name in ["access_token", "authorization", "token"] {
         let request = get(format!("match={{t}}&{name}={{token}}"));
         let message = hub.message_as(&request, &hub.topic(), None);
-        // A hub may refuse the request instead.
-        if hub.client.answer(&message)?.status == 200 {
-            reads(hub, request, None, false)?;
+        let answer = hub.client.answer(&message)?;
+        match answer.status {
+            200 => reads(hub, request, None, false)?,
+            // A hub may refuse the request instead.
+            _ => is_one_of(&answer, &[NO_TOKEN, BAD_REQUEST], &message.to_string())?,
         }
     }
     Ok(())
@@ -205,7 +207,7 @@ fn errors() -> Vec<Row> {
                 let token = hub.token(Role::Publisher, json!([{ "match": "x" }]));
                 let message = hub.message_as(&post("topic={t}"), &topic, Some(&token));
                 let answer = hub.client.answer(&message)?;
-                crate::check::is_one_of(&answer, &[INSUFFICIENT_SCOPE], &message.to_string())
+                is_one_of(&answer, &[INSUFFICIENT_SCOPE], &message.to_string())
             },
         ),
         must(SECTION, "a malformed request: 400")
@@ -265,13 +267,12 @@ fn challenges_name_the_metadata(hub: &Hub) -> Verdict {
         let Some(url) = parameters.get("resource_metadata") else {
             return failed(sent, "a challenge with resource_metadata", answer);
         };
-        // Only what is of the hub's own origin can be fetched without asking who that is.
-        let path = match url.strip_prefix(hub.origin()) {
-            Some(path) => path.to_owned(),
-            None => hub.metadata_path(),
-        };
-        ensure(url.ends_with(&path), sent, format!("a URL that ends in {path}"), url)?;
-        let metadata = hub.client.answer(&hub.at(&path))?;
+        let expected = format!("a URL with {METADATA_PREFIX}");
+        ensure(url.contains(METADATA_PREFIX), sent, expected, url)?;
+        // What is not of the hub's own origin may be out of reach.
+        let own = hub.metadata_path();
+        let path = url.strip_prefix(hub.origin()).unwrap_or(&own);
+        let metadata = hub.client.answer(&hub.at(path))?;
         ensure(metadata.status == 200, format!("GET {url}"), "the metadata", metadata)?;
     }
     Ok(())

@@ -15,6 +15,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         should("hub-discovery", "the hub is at the well-known path").function(|hub| {
             let path = "/.well-known/mercure";
+            hub.open(&get("match={t}"))?;
             ensure(hub.path() == path, "the URL that was given", path, hub.path())
         }),
         may("hub-discovery", "a hub links itself in its answers").function(hubs_link_themselves),
@@ -146,9 +147,16 @@ fn members_are_what_they_should_be(hub: &Hub) -> Verdict {
             "an array with the type of this specification",
             &|value| texts(value).is_some_and(|types| types.iter().any(|it| it == DETAIL_TYPE)),
         ),
-        ("bearer_methods_supported", "an array of `header`", &|value| {
-            texts(value).is_some_and(|methods| methods == ["header"])
-        }),
+        (
+            "bearer_methods_supported",
+            "an array with `header`, without `query` and `cookie`",
+            &|value| {
+                texts(value).is_some_and(|methods| {
+                    let is_there = |name: &str| methods.iter().any(|it| it == name);
+                    is_there("header") && !is_there("query") && !is_there("cookie")
+                })
+            },
+        ),
         ("mercure_cookie", "the name of a cookie", &|value| {
             value.as_str().is_some_and(|name| !name.is_empty() && !name.contains([' ', ';', '=']))
         }),

@@ -124,7 +124,8 @@ fn publishers() -> Vec<Row> {
     vec![
         must("publishers", "a publisher's token grants every topic, or nothing is sent")
             .function(every_topic_is_granted),
-        must("publishers", "a pattern grants what it matches").function(patterns_grant_publishing),
+        must("publishers", "a pattern grants publishing what it matches")
+            .function(patterns_grant_publishing),
     ]
 }
 
@@ -226,7 +227,7 @@ fn subscribers() -> Vec<Row> {
                         "topic={t}/users/42/books/1&private=on",
                     ]),
             ]),
-        must(SECTION, "a pattern grants what it matches").scenes([listen(
+        must(SECTION, "a pattern grants reading what it matches").scenes([listen(
             "match_urlpattern={t}/*",
         )
         .granted(pattern("a/:id"))

@@ -71,6 +71,7 @@ fn exact() -> Vec<Row> {
                 "topic={t}/x/../a",
                 "topic={t}/./a",
             ]),
+            listen("match={t}/A").hears(["topic={t}/A"]).misses(["topic={t}/a"]),
             listen("match={t}/a?q%23f").hears(["topic={t}/a?q%23f"]).misses(["topic={t}/a"]),
             listen("match={t}/:id").hears(["topic={t}/:id"]).misses(["topic={t}/1"]),
         ]),

@@ -1,14 +1,15 @@
 //! Chapter 13: what nobody must be able to do to others.
 
 use crate::{
+    check::is_one_of,
     hub::Hub,
     row::{BAD_REQUEST, Challenge::Any, Need, Outcome, Row, delivers, get, must, post, should},
     verdict::{Verdict, ensure},
 };
 
 const SECTION: &str = "security-considerations";
-/// A request that comes from the wrong page may be malformed, or forbidden.
-const FORBIDDEN: Outcome = (403, Any);
+/// What comes from the wrong page is to be rejected, as what is left open.
+const REJECTED: [Outcome; 3] = [BAD_REQUEST, (401, Any), (403, Any)];
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -37,7 +38,7 @@ pub(super) fn rows() -> Vec<Row> {
         should(SECTION, "a page of another origin does not publish with a cookie")
             .needs(Need::Cookie)
             .answers(
-                &[BAD_REQUEST, FORBIDDEN],
+                &REJECTED,
                 [
                     ("Origin", "https://evil.example"),
                     ("Origin", "null"),
@@ -49,7 +50,7 @@ pub(super) fn rows() -> Vec<Row> {
             .function(nearly_own_pages_do_not),
         should(SECTION, "nobody publishes with a cookie who does not say whose page it is")
             .needs(Need::Cookie)
-            .answers(&[BAD_REQUEST, FORBIDDEN], [cookie_post()]),
+            .answers(&REJECTED, [cookie_post()]),
     ]
 }
 
@@ -89,8 +90,7 @@ fn nearly_own_pages_do_not(hub: &Hub) -> Verdict {
     ] {
         let message = hub.message(&cookie_post().field(name, value), &topic);
         let answer = hub.client.answer(&message)?;
-        let is_refused = [400, 403].contains(&answer.status);
-        ensure(is_refused, message, "400, or 403", answer)?;
+        is_one_of(&answer, &REJECTED, &message.to_string())?;
     }
     hub.publish(&format!("topic={topic}&data=end"))?;
     let came = stream.up_to("end")?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     check::is_one_of,
     common::tokens::sign_texts_with,
-    hub::{Hub, Role, random},
+    hub::{Hub, Role},
     row::{INVALID_REQUEST, INVALID_TOKEN, Need, OK, Row, Twist, get, must, post},
     signer::Signer,
     verdict::Verdict,
@@ -162,12 +162,11 @@ fn public_keys_are_no_secrets(hub: &Hub) -> Verdict {
     Ok(())
 }
 
-/// The key, and what names it, are in the token itself.
+/// The key, and what names it, are in the token itself; so it is for what the hub's keys are for,
+/// if it can be.
 fn brought_keys_are_not_used(hub: &Hub) -> Verdict {
-    let secret = format!("somebody's own key {:032x}", random());
-    let own = Signer::new(&secret, "HS256").expect("a secret");
-    let encoded = URL_SAFE_NO_PAD.encode(&secret);
-    let jwk = json!({ "kty": "oct", "alg": "HS256", "kid": "own", "k": encoded });
+    let own = Signer::strange(hub.signer(Role::Publisher));
+    let (jwk, encoded) = own.jwk("own");
     let set = format!("data:application/json,{}", json!({ "keys": [jwk] }));
     for brought in [
         json!({ "jwk": jwk }),
@@ -175,7 +174,7 @@ fn brought_keys_are_not_used(hub: &Hub) -> Verdict {
         json!({ "jku": set, "kid": "own" }),
         json!({ "x5u": set, "x5c": [encoded] }),
     ] {
-        let mut header = json!({ "alg": "HS256", "typ": "at+jwt" });
+        let mut header = json!({ "alg": own.name(), "typ": "at+jwt" });
         let members = brought.as_object().expect("an object").clone();
         header.as_object_mut().expect("an object").extend(members);
         refuse(hub, &format!("a key that {brought} brings along"), |role| {
@@ -228,7 +227,31 @@ fn claims() -> Vec<Row> {
                 Twist::Claim("iss", json!("")),
             ],
         ),
+        must(SECTION, "the key of an issuer signs for no other issuer")
+            .needs(Need::SecondIssuer)
+            .function(issuers_are_kept_apart),
     ]
+}
+
+fn issuers_are_kept_apart(hub: &Hub) -> Verdict {
+    let Some((second, second_key)) = &hub.target.second else { return Ok(()) };
+    let (first, first_key) = (&hub.target.issuer, &hub.target.publisher);
+    for (issuer, key, outcome) in [
+        (first, first_key, OK),
+        (second, second_key, OK),
+        (first, second_key, INVALID_TOKEN),
+        (second, first_key, INVALID_TOKEN),
+    ] {
+        let mut claims = full_claims(hub, Role::Publisher);
+        claims["iss"] = issuer.as_str().into();
+        let token = key.sign(&hub.header(Role::Publisher), &claims);
+        let message = hub.message_as(&post("topic={t}"), &hub.topic(), Some(&token));
+        let answer = hub.client.answer(&message)?;
+        let whose = if std::ptr::eq(key, first_key) { first } else { second };
+        let sent = format!("{message}, with a token of {issuer} and the key of {whose}");
+        is_one_of(&answer, &[outcome], &sent)?;
+    }
+    Ok(())
 }
 
 /// Seconds since 1970, so many seconds ago.
