@@ -229,8 +229,8 @@ fn cursors_are_not_for_one_topic(hub: &Hub) -> Verdict {
     let (one, other) = (hub.topic(), hub.topic());
     hub.publish(&format!("topic={one}&data=before"))?;
     let id = hub.publish(&format!("topic={other}&data=other"))?;
-    hub.publish(&format!("topic={one}&data=after"))?;
-    resumes(hub, &by_parameter(&one, &id), &id, &["after"])
+    hub.publish(&format!("topic={one}&data=later"))?;
+    resumes(hub, &by_parameter(&one, &id), &id, &["later"])
 }
 
 fn replays_are_judged_anew(hub: &Hub) -> Verdict {

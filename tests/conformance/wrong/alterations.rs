@@ -60,8 +60,15 @@ pub(super) const WRONGS: &[Wrong] = &[
     ),
     sends(
         "loses an event now and then",
-        |block| if block.contains("data: 7\n") { String::new() } else { block },
+        |block| {
+            let is_lost =
+                ["4", "7", "later"].iter().any(|it| block.contains(&format!("data: {it}\n")));
+            if is_lost { String::new() } else { block }
+        },
         &[
+            "an id is a place in the one order of the hub, whatever its topic",
+            "matchers select of what is replayed as they do of what is new",
+            "of updates with the same id the first counts, and all after it are sent",
             "all that was published after the cursor is sent, once, in its order",
             "what is replayed goes over into what is new, without a gap",
             "who is cut again and again, and comes back each time, misses nothing",
@@ -88,7 +95,30 @@ pub(super) const WRONGS: &[Wrong] = &[
         |block| if block == ":\n" { String::new() } else { block },
         &["a stream on which nothing happens has comment lines"],
     ),
+    Wrong {
+        does: "looks at the first of two types, and sends the last",
+        alteration: Alteration {
+            asked: Some(|asked| asked.body = asked.body.replace("=ok&type=mercure", "=ok")),
+            answered: None,
+            event: Some(|block| block.replace("event: ok\n", "event: mercure\n")),
+        },
+        noticed_by: &["nothing that is forbidden gets through beside something that is allowed"],
+    },
     // Answers.
+    answers(
+        "answers subscribers with JSON",
+        |_, answer| answer.head = answer.head.replace("text/event-stream", "application/json"),
+        &["GET subscribes, and is answered with 200 and a stream of events"],
+    ),
+    answers(
+        "does not take QUERY",
+        |asked, answer| {
+            if asked.is("QUERY") {
+                answer.set_status("405");
+            }
+        },
+        &["QUERY subscribes too"],
+    ),
     answers(
         "has no links",
         |_, answer| answer.set("Link", None),
@@ -107,7 +137,11 @@ pub(super) const WRONGS: &[Wrong] = &[
     answers(
         "answers 403 where it should be 401",
         |_, answer| status(answer, "401", "403"),
-        &["publishers have a token", "`exp` is there, and not over"],
+        &[
+            "publishers have a token",
+            "`exp` is there, and not over",
+            "if details or topics are limited, more than that spoil the token",
+        ],
     ),
     answers(
         "answers 422 where it should be 400",
@@ -122,12 +156,20 @@ pub(super) const WRONGS: &[Wrong] = &[
             "no topic addresses the hub's own namespace, in whatever spelling",
             "`id` does not begin with `#`, and is not `earliest`",
             "a malformed request: 400",
+            "a malformed token: a challenge that says so, or that it is invalid",
+            "a topic that nobody may publish is malformed, whatever the token grants",
+            "if the number of matchers is limited, more than that are refused",
+            "if the length of a matcher is limited, longer ones are refused",
+            "if the number of matchers is limited, more in a body are refused as well",
         ],
     ),
     answers(
         "answers 400 where it should be 413",
         |_, answer| status(answer, "413", "400"),
-        &["more than the limits allow is too large"],
+        &[
+            "more than the limits allow is too large",
+            "a body that is larger than the hub takes is too large",
+        ],
     ),
     answers(
         "answers a publication with 201",
@@ -146,6 +188,23 @@ pub(super) const WRONGS: &[Wrong] = &[
             }
         },
         &["the answer is 200, and its body is the id, as UTF-8 text"],
+    ),
+    answers(
+        "gives ids that are no IRIs",
+        |asked, answer| {
+            if asked.is("POST") {
+                answer.body = answer.body.replace("urn:uuid:", "n");
+            }
+        },
+        &[
+            "an id is an IRI",
+            "an id that the hub gives is an IRI, or a fragment, and no other update's",
+        ],
+    ),
+    answers(
+        "has another status in its problem documents",
+        |_, answer| answer.body = answer.body.replace("\"status\":400", "\"status\":500"),
+        &["what a challenge does not tell, a problem document does"],
     ),
     answers(
         "tells why a token failed",
@@ -188,6 +247,33 @@ pub(super) const WRONGS: &[Wrong] = &[
         "has another resource in its metadata",
         |_, answer| answer.body = answer.body.replace(AUDIENCE, "https://other.example/"),
         &["`resource` is there, and is what tokens have to be for"],
+    ),
+    answers(
+        "has its metadata elsewhere",
+        |asked, answer| {
+            if asked.target().contains("oauth-protected-resource") {
+                answer.set_status("404");
+            }
+        },
+        &[
+            "the metadata are where RFC 9728 looks for them",
+            "every challenge names the metadata, and they are there",
+        ],
+    ),
+    answers(
+        "promises a matcher type that it has not",
+        |_, answer| answer.body = answer.body.replace("\"exact\",", "\"exact\",\"regexp\","),
+        &["the metadata name all matcher types, or there are just these two"],
+    ),
+    answers(
+        "promises tokens in URLs",
+        |_, answer| answer.body = answer.body.replace("\"header\"", "\"header\",\"query\""),
+        &["other members, where they are, say what they should"],
+    ),
+    answers(
+        "does not tell of its cookie",
+        |_, answer| answer.body = answer.body.replace("mercure_cookie", "x"),
+        &["a hub that takes a cookie says in its metadata which one"],
     ),
     answers(
         "has metadata that are no JSON",
@@ -312,6 +398,38 @@ pub(super) const WRONGS: &[Wrong] = &[
         ],
     ),
     asks(
+        "takes a name that begins like its cookie's for it",
+        |asked| {
+            let cookie = asked.field("Cookie").map(|it| it.replace("tokenx=", "token="));
+            if let Some(cookie) = cookie {
+                asked.set("Cookie", Some(&cookie));
+            }
+        },
+        &["other cookies are none of the hub's business"],
+    ),
+    asks(
+        "lets no page publish",
+        |asked| {
+            asked.set("Referer", None);
+            asked.set("Origin", None);
+        },
+        &["a page that may publishes with a cookie"],
+    ),
+    asks(
+        "wants a token of every subscriber",
+        |asked| {
+            if asked.is("GET") && asked.field("Authorization").is_none() {
+                asked.set("Authorization", Some("Bearer a.b.c"));
+            }
+        },
+        &["subscribers without a token get what is not private"],
+    ),
+    asks(
+        "knows one spelling of `Bearer`",
+        |asked| asked.head = asked.head.replace("bearer ", "x ").replace("BEARER ", "x "),
+        &["the scheme is `Bearer`, in any case"],
+    ),
+    asks(
         "does not check signatures",
         |asked| signed_anew(asked, |header, _| header["alg"] = json!("HS256")),
         &[
@@ -320,7 +438,68 @@ pub(super) const WRONGS: &[Wrong] = &[
             "`alg` is one that the hub allows, and fits the key",
             "a token of another algorithm than its key's is refused",
             "keys that a token brings along are not used",
+            "the key of an issuer signs for no other issuer",
         ],
+    ),
+    asks(
+        "refuses tokens with claims that it does not know",
+        |asked| {
+            signed_anew(asked, |_, claims| {
+                if claims.get("unknown").is_some() {
+                    remove(claims, "exp");
+                }
+            });
+        },
+        &["a token of the access token profile is valid"],
+    ),
+    asks(
+        "refuses payloads",
+        |asked| {
+            signed_anew(asked, |_, claims| {
+                if claims.to_string().contains("payload") {
+                    remove(claims, "exp");
+                }
+            });
+        },
+        &["a payload may be there"],
+    ),
+    asks(
+        "takes a word for an array of one",
+        |asked| {
+            signed_anew(asked, |_, claims| {
+                let actions = claims.pointer_mut("/authorization_details/0/actions");
+                if let Some(actions) = actions.filter(|it| it.is_string()) {
+                    *actions = json!(["publish", "subscribe"]);
+                }
+            });
+        },
+        &["`actions` and `topics` are arrays that are not empty"],
+    ),
+    asks(
+        "takes patterns in tokens for topics",
+        |asked| matchers_altered(asked, |matcher| remove(matcher, "match_type")),
+        &[
+            "a pattern grants publishing what it matches",
+            "a pattern grants reading what it matches",
+            "the grant may be for another topic than the one that is listened to",
+            "what is no pattern spoils the token",
+        ],
+    ),
+    asks(
+        "takes topics in tokens for patterns",
+        |asked| matchers_altered(asked, |matcher| matcher["match_type"] = json!("urlpattern")),
+        &["the default of `match_type` is `exact`"],
+    ),
+    asks(
+        "knows `*` as a topic only",
+        |asked| {
+            matchers_altered(asked, |matcher| {
+                if matcher["match"] == "*" && matcher.get("match_type").is_some() {
+                    matcher["match"] = json!("x");
+                }
+            });
+        },
+        &["`*` is every topic, whatever `match_type` says"],
     ),
     asks(
         "does not look at `typ`",
@@ -433,6 +612,23 @@ pub(super) const WRONGS: &[Wrong] = &[
         ],
     ),
     asks(
+        "does not look at the field `Last-Event-ID`",
+        |asked| asked.set("Last-Event-ID", None),
+        &[
+            "`last_event_id` is taken, as the field `Last-Event-ID` is",
+            "what is replayed goes over into what is new, without a gap",
+            "the answer to a cursor, whatever it is, names what comes before the first event",
+        ],
+    ),
+    asks(
+        "changes ids that publishers give",
+        |asked| asked.body = asked.body.replace("id=Earliest", "id=other"),
+        &[
+            "an id that the publisher gives is the id of the event",
+            "an id is found again, whatever characters it has",
+        ],
+    ),
+    asks(
         "prefers the parameter to the field",
         |asked| {
             if asked.target().contains("last_event_id") {
@@ -487,6 +683,76 @@ pub(super) const WRONGS: &[Wrong] = &[
         ],
     ),
     asks(
+        "does not know `match_exact`",
+        |asked| asked.set_target(&asked.target().replace("match_exact", "x")),
+        &[
+            "`match` and `match_exact` select a topic; each of several selects its own",
+            "`exact` and `urlpattern` are supported",
+            "`*` is every topic, whatever the matcher type",
+        ],
+    ),
+    asks(
+        "wants a value for every name",
+        |asked| {
+            let has_none = asked.target().ends_with("match_exact");
+            if has_none {
+                asked.set_target(&format!("{}x", asked.target()));
+            }
+        },
+        &["a name without a value has the empty value"],
+    ),
+    asks(
+        "takes what looks like `match` for it",
+        |asked| asked.body = asked.body.replace("Match=", "match="),
+        &["names and values in a body are judged like those in a query component"],
+    ),
+    asks(
+        "does not know what is escaped in a pattern",
+        |asked| asked.set_target(&asked.target().replace("%5C", "")),
+        &["what is escaped stands for itself"],
+    ),
+    asks(
+        "takes a query component for a part of the path",
+        |asked| asked.body = asked.body.replace("?q", "/q"),
+        &["components that a pattern does not name may be anything"],
+    ),
+    asks(
+        "makes a URL of what is none",
+        |asked| asked.body = asked.body.replace("https://[", "https://conformance.example/"),
+        &["what is no URL reference is matched by no pattern"],
+    ),
+    asks(
+        "thinks for a long time about some patterns",
+        |asked| {
+            if asked.body.contains("hostile") {
+                std::thread::sleep(super::PATIENCE * 2);
+            }
+        },
+        &["patterns that are made to take for ever do not"],
+    ),
+    asks(
+        "has no base for what is relative",
+        |asked| {
+            let absolute = "match_urlpattern=https://other.example/";
+            asked.set_target(&asked.target().replace("match_urlpattern=/", absolute));
+        },
+        &[
+            "patterns and topics may be relative: both to the hub's URL",
+            "a relative pattern selects absolute topics of the hub's origin, and no others",
+        ],
+    ),
+    asks(
+        "normalizes hosts",
+        |asked| {
+            let normal = |text: &str| {
+                text.replace("HTTPS:", "https:").replace("EXAMPLE", "example").replace(":443", "")
+            };
+            asked.body = normal(&asked.body);
+            asked.set_target(&normal(asked.target()));
+        },
+        &["nothing is normalized, neither Unicode nor IRIs"],
+    ),
+    asks(
         "decodes twice",
         |asked| asked.set_target(&asked.target().replace("%25", "%")),
         &["the query component is read by the algorithm of the URL standard"],
@@ -504,6 +770,19 @@ pub(super) const WRONGS: &[Wrong] = &[
             "`type` has no control characters and no format characters",
             "neither topic, id, type nor retry forges one",
         ],
+    ),
+    asks(
+        "repairs what is no UTF-8",
+        |asked| {
+            asked.body = asked.body.replace("%FF", "%EF%BF%BD");
+            asked.set_target(&asked.target().replace("%FF", "%EF%BF%BD"));
+        },
+        &["a topic is UTF-8", "a matcher is UTF-8", "names and values are UTF-8"],
+    ),
+    asks(
+        "refuses what it cannot write",
+        |asked| asked.body = asked.body.replace("%F0%9F%98%80", "%00"),
+        &["all other characters may be in a topic"],
     ),
     asks(
         "knows the first topic only",
@@ -527,6 +806,14 @@ pub(super) const WRONGS: &[Wrong] = &[
         &["no topic addresses the hub's own namespace, in whatever spelling"],
     ),
     asks(
+        "reserves all that begins like its path",
+        |asked| {
+            let path = "%2F.well-known%2Fmercure";
+            asked.body = asked.body.replace(path, &format!("{path}%2F"));
+        },
+        &["what only looks like it does not"],
+    ),
+    asks(
         "lets publishers forge its own events",
         |asked| asked.body = asked.body.replace("type=mercure", "type=mercury"),
         &["`type` is not `mercure`"],
@@ -540,6 +827,15 @@ pub(super) const WRONGS: &[Wrong] = &[
         "takes everything for a form",
         |asked| asked.set("Content-Type", Some("application/x-www-form-urlencoded")),
         &["a publication is a form, and nothing else", "a body is a form"],
+    ),
+    asks(
+        "takes no charset",
+        |asked| {
+            if asked.field("Content-Type").is_some_and(|it| it.contains("charset")) {
+                asked.set("Content-Type", Some("text/plain"));
+            }
+        },
+        &["a form may say its charset, and its media type has no case"],
     ),
     asks(
         "refuses fields that it does not know",
@@ -566,9 +862,18 @@ fn remove(value: &mut Value, name: &str) {
     }
 }
 
+/// The topic matchers of a token, seen otherwise.
+fn matchers_altered(asked: &mut Message, alter: fn(&mut Value)) {
+    let each = |claims: &mut Value| {
+        let topics = claims.pointer_mut("/authorization_details/0/topics");
+        topics.and_then(Value::as_array_mut).into_iter().flatten().for_each(alter);
+    };
+    signed_anew(asked, |_, claims| each(claims));
+}
+
 /// What a hub sees that does not look at something: a token that is right in this respect, and,
 /// as far as it was signed well, well signed.
-fn signed_anew(asked: &mut Message, alter: fn(&mut Value, &mut Value)) {
+fn signed_anew(asked: &mut Message, alter: impl Fn(&mut Value, &mut Value)) {
     let Some(token) = asked.field("Authorization").and_then(|it| it.strip_prefix("Bearer ")) else {
         return;
     };

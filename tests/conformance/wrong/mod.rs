@@ -32,6 +32,11 @@ pub(crate) const SAYS: &str = "wrong hubs are noticed";
 /// Of a hub that is wrong, nothing more is to be expected.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Rows with these needs say nothing of the hub that is altered here.
+const OTHERS: [Need; 3] = [Need::Lifetime, Need::Closed, Need::PublicKey];
+/// Only what is no hub at all does not pass.
+const UNALTERABLE: [&str; 1] = ["the hub is at the well-known path"];
+
 /// Looks at all wrong hubs.
 pub(crate) fn notice(options: &Options, tally: &mut Tally) {
     tally.chapter("The suite itself".to_owned());
@@ -57,6 +62,11 @@ pub(crate) fn notice(options: &Options, tally: &mut Tally) {
     let twice = all.iter().enumerate().filter(|it| !is_first(it));
     let twice = twice.map(|(_, row)| format!("two rows are called {:?}", row.says)).collect();
     tell("every row has a name of its own".to_owned(), twice);
+    let of_another = |row: &Row| OTHERS.iter().any(|need| row.needs.contains(need));
+    let unspoken = all.iter().filter(|row| !names.contains(&&row.says) && !of_another(row));
+    let unspoken = unspoken.filter(|row| !UNALTERABLE.contains(&row.says));
+    let unspoken = unspoken.map(|row| format!("what hub would not pass {:?}?", row.says)).collect();
+    tell("for every row there is a wrong hub".to_owned(), unspoken);
     let named: Vec<&Row> = all.iter().copied().filter(|row| names.contains(&&row.says)).collect();
     let same = behind(&own, Alteration::default());
     let outcomes = outcomes(&same, &named, options.patience, options.jobs);
@@ -105,8 +115,7 @@ fn outcomes(
     jobs: usize,
 ) -> Vec<(&'static str, Outcomes)> {
     let hub = Hub::new(target.clone(), patience);
-    // A hub that lives for a moment, or without anybody's keys, is another one.
-    let runs = |row: &Row| ![Need::Lifetime, Need::Closed].iter().any(|it| row.needs.contains(it));
+    let runs = |row: &Row| !OTHERS.iter().any(|need| row.needs.contains(need));
     let results = crate::run(rows, &[(&hub, &runs)], jobs);
     let skipped = || Outcomes::Skipped("for another hub".to_owned());
     let first = |result: crate::report::Result<'_>| {
