@@ -10,6 +10,7 @@ use std::{
 use ureq::{
     Agent, BodyReader,
     http::{self, Method},
+    tls::TlsConfig,
 };
 
 use crate::{
@@ -84,7 +85,13 @@ impl fmt::Display for Answer {
 }
 
 impl Client {
-    pub(crate) fn new(patience: Duration) -> Self {
+    /// For a hub at this URL.
+    pub(crate) fn new(url: &str, patience: Duration) -> Self {
+        let tls = match url.starts_with("https:") {
+            true => petasos::trust::tls_config(),
+            // Certificates take a while.
+            false => TlsConfig::default(),
+        };
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -92,7 +99,7 @@ impl Client {
             // What one request leaves behind is nothing to the next one.
             .max_idle_connections(0)
             .user_agent(concat!("mercure-conformance/", env!("CARGO_PKG_VERSION")))
-            .tls_config(petasos::trust::tls_config())
+            .tls_config(tls)
             .timeout_resolve(Some(patience))
             .timeout_connect(Some(patience))
             .timeout_send_request(Some(patience))

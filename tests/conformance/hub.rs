@@ -87,8 +87,8 @@ pub(crate) fn random() -> u64 {
 impl Hub {
     pub(crate) fn new(target: Target, patience: Duration) -> Self {
         Hub {
+            client: Client::new(&target.url, patience),
             target,
-            client: Client::new(patience),
             patience,
             prefix: format!("{TOPICS}{:016x}", random()),
             topics: AtomicUsize::new(0),
@@ -98,6 +98,11 @@ impl Hub {
             history: OnceLock::new(),
             own_ids: OnceLock::new(),
         }
+    }
+
+    /// For what takes its time.
+    pub(crate) fn client_with(&self, patience: Duration) -> Client {
+        Client::new(&self.target.url, patience)
     }
 
     /// A topic that nobody else uses, nor anything below it.

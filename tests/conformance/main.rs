@@ -10,6 +10,7 @@ mod check;
 mod common;
 mod http;
 mod hub;
+mod itself;
 mod options;
 mod own;
 mod report;
@@ -17,7 +18,6 @@ mod row;
 mod rows;
 mod signer;
 mod verdict;
-mod wrong;
 
 use std::{
     env,
@@ -30,7 +30,6 @@ use std::{
 };
 
 use crate::{
-    check::Outcomes,
     hub::Hub,
     options::Options,
     own::Own,
@@ -110,8 +109,8 @@ fn look_at_own(chapters: &[Chapter], options: &Options) -> ExitCode {
         let pairs: Vec<_> = hubs.iter().zip(&runs).map(|(hub, runs)| (hub, runs as Runs)).collect();
         look(chapters, &pairs, options, Standard::Complete, &mut tally);
     }
-    if options.filter.takes(0, "wrong-hubs", wrong::SAYS) {
-        wrong::notice(options, &mut tally);
+    if options.filter.takes(0, itself::SECTION, itself::SAYS) {
+        itself::look(options, &mut tally);
     }
     finish(&tally)
 }
@@ -153,22 +152,39 @@ pub(crate) fn run<'r>(rows: &[&'r Row], hubs: &[(&Hub, Runs<'_>)], jobs: usize) 
             hubs.map(move |(hub, _)| (at, *hub))
         })
         .collect();
+    let outcomes = parallel(&tasks, jobs, |(at, hub)| check::row(hub, rows[*at]));
+    let outcomes: Vec<_> = tasks.iter().zip(outcomes).collect();
+    let of = |at: usize| {
+        let own = outcomes.iter().filter(move |((other, _), _)| *other == at);
+        own.map(|((_, hub), outcome)| (hub.target.name.clone(), outcome.clone())).collect()
+    };
+    rows.iter().enumerate().map(|(at, row)| Result { row, outcomes: of(at) }).collect()
+}
+
+/// Does something with each, some at a time.
+pub(crate) fn parallel<T: Sync, R: Send>(
+    all: &[T],
+    jobs: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let outcomes: Mutex<Vec<(usize, &Hub, Outcomes)>> = Mutex::default();
+    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
     thread::scope(|scope| {
-        for _ in 0..jobs.min(tasks.len()) {
+        for _ in 0..jobs.min(all.len()) {
             scope.spawn(|| {
-                while let Some((at, hub)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = check::row(hub, rows[*at]);
-                    outcomes.lock().unwrap().push((*at, hub, outcome));
+                while let Some((at, one)) = next_of(all, &next) {
+                    let result = work(one);
+                    done.lock().expect("nobody panics with it").push((at, result));
                 }
             });
         }
     });
-    let outcomes = outcomes.into_inner().unwrap();
-    let of = |at: usize| {
-        let own = outcomes.iter().filter(move |(other, ..)| *other == at);
-        own.map(|(_, hub, outcome)| (hub.target.name.clone(), outcome.clone())).collect()
-    };
-    rows.iter().enumerate().map(|(at, row)| Result { row, outcomes: of(at) }).collect()
+    let mut done = done.into_inner().expect("nobody panics with it");
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn next_of<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    Some((at, all.get(at)?))
 }

@@ -323,7 +323,7 @@ fn old_verdicts_expire(hub: &Hub) -> Verdict {
 fn streams_end(hub: &Hub) -> Verdict {
     let message = hub.message(&get("match={t}"), &hub.topic());
     let lifetime = hub.target.lifetime.unwrap_or_default();
-    crate::http::Client::new(lifetime + hub.patience).open(&message)?.rest()?;
+    hub.client_with(lifetime + hub.patience).open(&message)?.rest()?;
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use super::{FORBIDDEN, NO_UTF8};
 use crate::{
-    http::Client,
     hub::Hub,
     row::{
         BAD_REQUEST, Challenge::Any, Need, Outcome, Request, Row, TOO_LARGE, UNSUPPORTED, delivers,
@@ -228,7 +227,7 @@ fn streams() -> Vec<Row> {
 fn idle_streams_have_comments(hub: &Hub) -> Verdict {
     let heartbeat = hub.target.heartbeat.unwrap_or_default();
     let message = hub.message(&get("match={t}"), &hub.topic());
-    let mut stream = Client::new(heartbeat + hub.patience).open(&message)?;
+    let mut stream = hub.client_with(heartbeat + hub.patience).open(&message)?;
     // Some hubs begin with one.
     std::thread::sleep(heartbeat / 2);
     stream.comment()?;

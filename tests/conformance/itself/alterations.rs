@@ -725,7 +725,7 @@ pub(super) const WRONGS: &[Wrong] = &[
         "thinks for a long time about some patterns",
         |asked| {
             if asked.body.contains("hostile") {
-                std::thread::sleep(super::PATIENCE * 2);
+                std::thread::sleep(super::wrong::PATIENCE * 2);
             }
         },
         &["patterns that are made to take for ever do not"],
