@@ -8,15 +8,18 @@
 mod challenge;
 mod check;
 mod common;
+mod facts;
 mod http;
 mod hub;
 mod itself;
+mod messages;
 mod options;
 mod own;
 mod report;
 mod row;
 mod rows;
 mod signer;
+mod tokens;
 mod verdict;
 
 use std::{

@@ -9,10 +9,10 @@ use crate::{hub::Target, report::Standard, signer::Signer};
 const ABOUT: &str = "\
 Says whether a Mercure hub keeps draft-dunglas-mercure-08, sentence by sentence.
 
-Without --hub it starts this repository's hub, on io_uring and on epoll, with and without anonymous \
-subscribers, and looks at all of them. With --hub it looks at that one: any hub, from outside, by \
-nothing but HTTP. It uses topics of its own only, and may be run again and again, also on a hub in \
-use; what it publishes is small, and some hundred updates.";
+Without --hub it starts this repository's hub, on io_uring and on epoll, with and without \
+anonymous subscribers, and looks at all of them. With --hub it looks at that one: any hub, from \
+outside, by nothing but HTTP. It uses topics of its own only, and may be run again and again, also \
+on a hub in use; what it publishes is small, and some hundred updates.";
 
 const EXAMPLES: &str = "\
 A hub to look at, which has an issuer with a key for each role:

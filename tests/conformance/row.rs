@@ -1,9 +1,9 @@
 //! The language of the tables: rows, the requests that they make, and what should come.
 //!
-//! In texts that are sent, `{t}` stands for a topic that nobody else uses, `{w}` for a word of which
-//! the same is true, `{token}` for a token of the role that may do everything, `{strange}` for the
-//! same with a key that nobody knows, `{cookie}` for the name of the hub's cookie, and `{path}` for
-//! the path of the hub; in tokens, `{aud}`, `{iss}` and `{type}` for what a valid one has.
+//! In texts that are sent, `{t}` stands for a topic that nobody else uses, `{w}` for such a word,
+//! `{token}` for a token of the role that may do everything, `{strange}` for the same with a key
+//! that nobody knows, `{cookie}` for the name of the hub's cookie, and `{path}` for the path of the
+//! hub; in tokens, `{aud}`, `{iss}` and `{type}` for what a valid one has.
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Complaints,
-    alterations::{WRONGS, Wrong},
+    alterations::{Wrong, wrongs},
     proxy::{self, Alteration},
 };
 use crate::{
@@ -36,7 +36,8 @@ pub(super) fn look(
     options: &Options,
     tell: &mut dyn FnMut(&str, Complaints),
 ) {
-    let spoken_of: Vec<_> = WRONGS.iter().flat_map(|wrong| wrong.noticed_by).collect();
+    let wrongs = wrongs();
+    let spoken_of: Vec<_> = wrongs.iter().flat_map(|wrong| wrong.noticed_by).collect();
     tell("for every row there is a wrong hub", unspoken(all, &spoken_of));
     let named: Vec<_> = all.iter().copied().filter(|it| spoken_of.contains(&&it.says)).collect();
     let right = behind(own, Alteration::default());
@@ -45,8 +46,8 @@ pub(super) fn look(
     let failed = failed.map(|(says, outcome)| format!("{says}: {outcome:?}")).collect();
     tell("a hub behind a proxy that alters nothing is right", failed);
     // Most of this is waiting.
-    let looks = crate::parallel(WRONGS, options.jobs, |wrong| unnoticed(own, wrong, all));
-    for (wrong, complaints) in WRONGS.iter().zip(looks) {
+    let looks = crate::parallel(&wrongs, options.jobs, |wrong| unnoticed(own, wrong, all));
+    for (wrong, complaints) in wrongs.iter().zip(looks) {
         tell(&format!("noticed: a hub that {}", wrong.does), complaints);
     }
     let outcomes = self::outcomes(&at(own, nothing()), all, PATIENCE, options.jobs);
