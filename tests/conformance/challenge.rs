@@ -14,7 +14,7 @@ fn parameters(field: &str) -> Option<HashMap<String, String>> {
     for item in split(field) {
         // A scheme stands before the first parameter of its challenge, or alone.
         let scheme_len = item.find([' ', '=', '"']).unwrap_or(item.len());
-        let begins = item[scheme_len..].chars().next() != Some('=');
+        let begins = !item[scheme_len..].starts_with('=');
         let (scheme, parameter) = if begins { item.split_at(scheme_len) } else { ("", item) };
         match (&mut found, begins) {
             (None, true) if scheme.eq_ignore_ascii_case("Bearer") => found = Some(HashMap::new()),

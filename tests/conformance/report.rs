@@ -50,6 +50,19 @@ impl Result<'_> {
         }
     }
 
+    /// If it was skipped everywhere, why.
+    fn why_skipped(&self) -> String {
+        let skipped = self.outcomes.iter().map(|(_, outcome)| match outcome {
+            Outcomes::Skipped(why) => Some(why),
+            _ => None,
+        });
+        match skipped.collect::<Option<Vec<_>>>().as_deref() {
+            None => String::new(),
+            Some([]) => " (there is no hub for it)".to_owned(),
+            Some([why, ..]) => format!(" ({why})"),
+        }
+    }
+
     pub(crate) fn print(&self, standard: Standard) {
         let mark = self.mark(standard);
         let Row { level, section, says, .. } = self.row;
@@ -59,13 +72,7 @@ impl Result<'_> {
             Mark::Warned => "warning",
             Mark::Skipped => "skipped",
         };
-        let why = match (mark, self.outcomes.first()) {
-            (Mark::Passed, _) => String::new(),
-            (_, Some((_, Outcomes::Skipped(why)))) => format!(" ({why})"),
-            (_, None) => " (there is no hub for it)".to_owned(),
-            _ => String::new(),
-        };
-        println!("  {name:8}{level:7}{says}{why}");
+        println!("  {name:8}{level:7}{says}{}", self.why_skipped());
         for (hub, outcome) in &self.outcomes {
             let Outcomes::Failed(failures) = outcome else { continue };
             println!("            hub       {hub}");
