@@ -272,6 +272,19 @@ fn dependencies_point_down(source: &Source) -> Findings {
     imported.chain(named.filter_map(|(line, text)| Some((line, is_wrong(text)?)))).collect()
 }
 
+fn the_conformance_suite_knows_no_hub(source: &Source) -> Findings {
+    if !source.path.starts_with("tests/conformance/") {
+        return vec![];
+    }
+    let names_other = |line: &str| {
+        let mut named = line.split("petasos::").skip(1);
+        named.any(|rest| !rest.starts_with("trust::"))
+    };
+    let lines = source.code.iter().enumerate().filter(|(_, line)| names_other(line));
+    let told = "of our code, only what says whose certificates count: a hub is seen from outside";
+    lines.map(|(i, _)| (i + 1, told.to_owned())).collect()
+}
+
 fn lines_are_short(source: &Source) -> Findings {
     if !source.is_rust() {
         return vec![];
@@ -430,6 +443,18 @@ const RULES: &[Rule] = &[
         keeps: &[
             ("src/worker/a.rs", "use crate::{hub::Hub, log::x, protocol::{a, b}};"),
             ("src/hub/a.rs", "use crate::hub::slab;\nuse super::log;"),
+        ],
+    },
+    Rule {
+        name: "the conformance suite knows hubs from outside only",
+        check: the_conformance_suite_knows_no_hub,
+        breaks: &[
+            ("tests/conformance/rows/a.rs", "use petasos::protocol::id;"),
+            ("tests/conformance/a.rs", "f(petasos::trust::x, petasos::auth::y);"),
+        ],
+        keeps: &[
+            ("tests/conformance/a.rs", "let x = petasos::trust::tls_config(); // petasos::auth"),
+            ("tests/a.rs", "use petasos::protocol::id;"),
         ],
     },
     Rule {

@@ -40,7 +40,7 @@ pub(super) fn read(
 
 fn matcher(text: &str, matcher_type: MatcherType) -> Result<client::Matcher, String> {
     if text.is_empty() {
-        // An unset variable of the shell, mostly. The hub would take it and match nothing.
+        // An unset variable of the shell, mostly. A hub would take it, and nothing would come.
         return Err("it is empty; name a topic, or * for all of them".to_owned());
     }
     // Whatever the base, a pattern is one or is none.

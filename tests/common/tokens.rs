@@ -50,10 +50,19 @@ pub(crate) fn sign(claims: &Value, key: &str) -> String {
 
 /// A token of these very texts, signed well: for headers and claims that no library would write.
 pub(crate) fn sign_texts(header: &str, claims: &str, key: &str, algorithm: Algorithm) -> String {
+    sign_texts_with(header, claims, &EncodingKey::from_secret(key.as_bytes()), algorithm)
+}
+
+/// The same with a key of any kind.
+pub(crate) fn sign_texts_with(
+    header: &str,
+    claims: &str,
+    key: &EncodingKey,
+    algorithm: Algorithm,
+) -> String {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let message = format!("{}.{}", encode(header), encode(claims));
-    let key = EncodingKey::from_secret(key.as_bytes());
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).unwrap();
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm).unwrap();
     format!("{message}.{signature}")
 }
 

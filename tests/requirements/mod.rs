@@ -239,6 +239,83 @@ fn every_sentence_has_its_proof() {
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
 }
 
+/// Sections of which nothing can be seen from outside of a hub, or nothing yet, and why.
+const UNSEEN: &[(&str, &str)] = &[
+    ("subscription-api", "the conformance suite has no rows on active subscriptions yet"),
+    ("using-http", "the path of the hub is a row of #hub-discovery"),
+    (
+        "protected-resource-metadata-and-authorization-server-selection",
+        "what a hub fetches is seen by those whom it asks",
+    ),
+];
+
+/// The sections that the rows of the conformance suite name.
+fn sections_seen(sources: &[Source]) -> HashSet<&str> {
+    let rows = sources.iter().filter(|source| source.path.starts_with("tests/conformance/rows/"));
+    let named = rows.flat_map(|source| {
+        let begins = ["must(\"", "should(\"", "may(\"", "SECTION: &str = \""];
+        begins.into_iter().flat_map(|begin| source.text.split(begin).skip(1))
+    });
+    named.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// What the conformance suite leaves out, or names wrongly.
+fn unseen(seen: &HashSet<&str>, all: &[&Section]) -> Vec<String> {
+    let is_known = |anchor: &str| COUNTS.iter().any(|(other, ..)| *other == anchor);
+    let wrong = seen.iter().filter(|anchor| !is_known(anchor));
+    let wrong = wrong.map(|anchor| format!("#{anchor} is no section"));
+    let binds = |section: &&&Section| section.rows.iter().any(|(.., it)| !it.tests().is_empty());
+    let is_told = |anchor: &str| UNSEEN.iter().any(|(other, _)| *other == anchor);
+    let missing = all.iter().filter(binds).filter_map(|section| {
+        let anchor = section.anchor;
+        match (seen.contains(anchor), is_told(anchor)) {
+            (false, false) => Some(format!("no row of tests/conformance is about #{anchor}")),
+            (true, true) => Some(format!("#{anchor} is seen")),
+            _ => None,
+        }
+    });
+    wrong.chain(missing).collect()
+}
+
+#[test]
+fn every_section_that_binds_hubs_is_seen_from_outside() {
+    let sources = repository();
+    let all: Vec<_> = sections().collect();
+    let findings = unseen(&sections_seen(&sources), &all);
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[test]
+fn what_is_not_seen_is_found() {
+    let rows = [
+        Source::new("tests/conformance/rows/a.rs", "must(\"cookie\", \"x\")"),
+        Source::new("tests/conformance/rows/b.rs", "const SECTION: &str = \"using-http\";"),
+        Source::new("tests/conformance/rows/c.rs", "may(\"no-section\", \"x\")"),
+        Source::new("tests/conformance/a.rs", "must(\"not a row\", \"x\")"),
+    ];
+    let seen = sections_seen(&rows);
+    assert_eq!(seen, HashSet::from(["cookie", "using-http", "no-section"]));
+    const PROVEN: &[Row] = &[("MUST", "a", Proven(&["a::b"]))];
+    const NOT_OURS: &[Row] = &[("MUST", "a", CLIENTS)];
+    let section = |anchor, rows| Section { anchor, rows };
+    let all = [
+        section("cookie", PROVEN),
+        section("using-http", PROVEN),
+        section("publishers", PROVEN),
+        section("encryption", NOT_OURS),
+        section("subscription-api", PROVEN),
+    ];
+    let findings = unseen(&seen, &all.iter().collect::<Vec<_>>());
+    assert_eq!(
+        findings,
+        [
+            "#no-section is no section",
+            "#using-http is seen",
+            "no row of tests/conformance is about #publishers",
+        ]
+    );
+}
+
 #[test]
 fn every_check_can_fail() {
     let sources = [

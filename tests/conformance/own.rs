@@ -1,0 +1,112 @@
+//! The hub of this repository: the real binary, in the configurations that the rows need.
+
+use std::time::Duration;
+
+use crate::{
+    common::{
+        hub::{AUDIENCE, Driver, Hub, ISSUER, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
+        tools::Directory,
+    },
+    hub::Target,
+    row::{Need, Row},
+    signer::Signer,
+};
+
+/// A running hub of our own.
+pub(crate) struct Own {
+    pub(crate) target: Target,
+    /// Runs as long as this is there.
+    pub(crate) hub: Hub,
+    /// Streams are so short that only rows about their end are run.
+    pub(crate) is_short_lived: bool,
+    _keys: Directory,
+}
+
+impl Own {
+    pub(crate) fn runs(&self, row: &Row) -> bool {
+        row.needs.contains(&Need::Lifetime) == self.is_short_lived
+    }
+}
+
+/// Pages of this origin may subscribe, and publish with a cookie.
+const ORIGIN: &str = "https://app.example";
+
+const SECOND: &str = "https://second-issuer.example";
+const SECOND_KEY: &str = "second-key-of-the-tests-0123456789-01";
+
+/// All configurations, on both drivers.
+pub(crate) fn start() -> Vec<Own> {
+    let drivers = [Driver::IoUring, Driver::Epoll];
+    drivers.into_iter().flat_map(|it| [open(it), closed(it), short_lived(it)]).collect()
+}
+
+/// Secrets, and subscribers without a token.
+pub(crate) fn open(driver: Driver) -> Own {
+    let setup = Setup::new(driver)
+        .directive(&format!("cors_origins {ORIGIN}"))
+        .directive(&format!("publish_origins {ORIGIN}"))
+        .directive("heartbeat 1s")
+        .directive(&format!("issuer {SECOND} {{\n publisher {{\n jwt {SECOND_KEY}\n }}\n}}"));
+    let keys = [PUBLISHER_KEY, SUBSCRIBER_KEY].map(|key| Signer::new(key, "HS256"));
+    let mut own = with(driver, "open", setup, keys);
+    own.target.anonymous = Some(true);
+    own.target.origin = Some(ORIGIN.to_owned());
+    own.target.publish_origin = Some(ORIGIN.to_owned());
+    let second = Signer::new(SECOND_KEY, "HS256").expect("a key of the tests");
+    own.target.second = Some((SECOND.to_owned(), second));
+    own.target.heartbeat = Some(Duration::from_secs(1));
+    own
+}
+
+/// Private keys, and no subscribers without a token.
+fn closed(driver: Driver) -> Own {
+    let pem = Signer::generate();
+    let signer = Signer::new(&pem, "ES256").expect("a new key");
+    let keys = Directory::new(&format!("conformance-{}", driver.name()));
+    let path = keys.file("public.pem", &signer.public_pem().expect("its public key"));
+    let role = format!("jwt {{file.{path}}} ES256");
+    let issuer = format!(
+        "issuer {ISSUER} {{\n publisher {{\n {role}\n }}\n subscriber {{\n {role}\n }}\n}}"
+    );
+    let setup = Setup::bare()
+        .env("PETASOS_DRIVER", driver.name())
+        .env("PETASOS_WORKERS", "2")
+        .directive(&issuer)
+        .directive(&format!("resource_identifier {AUDIENCE}"))
+        .directive(&format!("publish_origins {ORIGIN}"));
+    let signers = [Ok(signer.clone()), Ok(signer)];
+    let mut own = with(driver, "closed", setup, signers);
+    own.target.publish_origin = Some(ORIGIN.to_owned());
+    own._keys = keys;
+    own
+}
+
+fn short_lived(driver: Driver) -> Own {
+    let setup = Setup::new(driver).directive("write_timeout 1s");
+    let keys = [PUBLISHER_KEY, SUBSCRIBER_KEY].map(|key| Signer::new(key, "HS256"));
+    let mut own = with(driver, "short-lived", setup, keys);
+    own.target.lifetime = Some(Duration::from_secs(1));
+    own.is_short_lived = true;
+    own
+}
+
+fn with(driver: Driver, name: &str, setup: Setup, keys: [Result<Signer, String>; 2]) -> Own {
+    let hub = setup.start();
+    let [publisher, subscriber] = keys.map(|key| key.expect("a key of the tests"));
+    let target = Target {
+        name: format!("{}, {name}", driver.name()),
+        url: format!("http://{}/.well-known/mercure", hub.addr),
+        publisher,
+        subscriber,
+        issuer: ISSUER.to_owned(),
+        second: None,
+        audience: None,
+        anonymous: None,
+        origin: None,
+        publish_origin: None,
+        heartbeat: None,
+        lifetime: None,
+    };
+    let none = Directory::new(&format!("conformance-{}-{name}", driver.name()));
+    Own { target, hub, is_short_lived: false, _keys: none }
+}
