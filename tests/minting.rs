@@ -18,7 +18,7 @@ use crate::common::{
     client::{Stream, publication, publish, refused, request},
     hub::{Hub, Output, Setup},
     tokens::now,
-    tools::{Directory, PYTHON, Running, has_optional_tools, has_tools},
+    tools::{Directory, NODE_PACKAGES, PYTHON, Running, has_node, has_optional_tools, has_tools},
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -218,12 +218,12 @@ fn javascript() {
 
 /// A desk whose `node_modules` are installed.
 fn node_desk(name: &str) -> Option<Desk> {
-    let modules = format!("{ROOT}/target/node/node_modules");
-    if !has_tools(&["node", &format!("{modules}/jose/package.json")]) {
+    if !has_node() {
         return None;
     }
     let desk = Desk::new(name);
-    symlink(modules, desk.directory.0.join("node_modules")).unwrap();
+    symlink(format!("{NODE_PACKAGES}/node_modules"), desk.directory.0.join("node_modules"))
+        .unwrap();
     Some(desk)
 }
 
@@ -318,6 +318,6 @@ fn tokens_are_sent_in_a_header_or_in_a_cookie() {
 
     let id = desk.run(&mut shell(&block("sh", "private=on")));
     let event: Vec<_> = lines.take(3).collect();
-    assert_eq!(event, [format!("id: {id}"), "data: sold out".into(), String::new()]);
+    assert_eq!(event, ["data: sold out".into(), format!("id: {id}"), String::new()]);
     assert_eq!(page.data(1), ["sold out"]);
 }

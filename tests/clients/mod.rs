@@ -31,7 +31,7 @@ use crate::common::{
     process::wait_until,
     proxy::{Fate, Proxy},
     tokens,
-    tools::{Running, has_tools},
+    tools::{NODE_PACKAGES, Running, has_node},
 };
 
 /// What a client is told to do: the URL of the hub, a token or nothing, and matchers as
@@ -79,13 +79,6 @@ impl Client {
     fn wait_for(&mut self, what: &Value) {
         while self.next() != *what {}
     }
-}
-
-const NODE_PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node");
-
-/// Whether Node.js and the packages of `.ci/node` are there.
-fn has_node() -> bool {
-    has_tools(&["node", &format!("{NODE_PACKAGES}/installed.json")])
 }
 
 /// A script for Node.js, which finds the packages of `.ci/node`.

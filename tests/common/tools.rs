@@ -9,6 +9,8 @@ use std::{
 
 /// Python with the packages of `.ci/python.txt`.
 pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python");
+/// Where the packages of `.ci/node` are.
+pub(crate) const NODE_PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node");
 
 /// Whether these programs are there. A test that goes without them says so, loudly, and fails
 /// where everything has to be tested.
@@ -17,6 +19,11 @@ pub(crate) fn has_tools(names: &[&str]) -> bool {
     let must = env::var("CI").as_deref() == Ok("true");
     assert!(missing.is_empty() || !must, "{missing:?} not installed; .ci/install does it");
     tell_of(&missing)
+}
+
+/// Whether Node.js and its packages are there.
+pub(crate) fn has_node() -> bool {
+    has_tools(&["node", &format!("{NODE_PACKAGES}/installed.txt")])
 }
 
 /// The same for what `.ci/install` does not install: nothing has to be tested with it.
