@@ -212,18 +212,23 @@ fn the_listener_is_not_the_public_one(driver: Driver) {
 
 fn healthcheck_asks_it(driver: Driver) {
     let hub = Setup::new(driver).start();
-    let check = |address: &str| {
+    let check = |args: &[&str]| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_petasos"))
             .env_clear()
-            .args(["healthcheck", "--admin", address])
+            .arg("healthcheck")
+            .args(args)
             .output()
             .unwrap();
         crate::common::hub::Output::of(output)
     };
-    assert_eq!(check(&hub.admin().to_string()).code, Some(0));
-    let nobody = check("127.0.0.1:1");
+    assert_eq!(check(&["--admin", &hub.admin().to_string()]).code, Some(0));
+    let nobody = check(&["--admin", "127.0.0.1:1"]);
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.stderr.contains("127.0.0.1:1"), "{nobody:?}");
+    // Without the hub's keys in this environment.
+    let lost = check(&[]);
+    assert_eq!(lost.code, Some(1));
+    assert!(lost.stderr.lines().last().unwrap().contains("name it with --admin"), "{lost:?}");
 }
 
 /// The rules of `deploy/alerts.yml` are well formed, and ask for numbers that there are.

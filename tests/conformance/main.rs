@@ -104,18 +104,26 @@ fn is_there(hub: &Hub) -> std::result::Result<(), String> {
 
 fn look_at_own(chapters: &[Chapter], options: &Options) -> ExitCode {
     let mut tally = Tally::default();
-    if chapters.iter().any(|chapter| !chapter.rows.is_empty()) {
-        let own = own::start();
-        let hubs: Vec<_> =
-            own.iter().map(|it| Hub::new(it.target.clone(), options.patience)).collect();
-        let runs: Vec<_> = own.iter().map(|own: &Own| |row: &Row| own.runs(row)).collect();
-        let pairs: Vec<_> = hubs.iter().zip(&runs).map(|(hub, runs)| (hub, runs as Runs)).collect();
-        look(chapters, &pairs, options, Standard::Complete, &mut tally);
-    }
-    if options.filter.takes(0, itself::SECTION, itself::SAYS) {
-        itself::look(options, &mut tally);
-    }
+    thread::scope(|scope| {
+        let looks_at_itself = options.filter.takes(0, itself::SECTION, itself::SAYS);
+        // Most of it is waiting.
+        let itself = looks_at_itself.then(|| scope.spawn(|| itself::look(options)));
+        if chapters.iter().any(|chapter| !chapter.rows.is_empty()) {
+            look_at_hubs(chapters, options, &mut tally);
+        }
+        if let Some(itself) = itself {
+            itself.join().expect("it tells, and does not panic").print(&mut tally);
+        }
+    });
     finish(&tally)
+}
+
+fn look_at_hubs(chapters: &[Chapter], options: &Options, tally: &mut Tally) {
+    let own = own::start();
+    let hubs: Vec<_> = own.iter().map(|it| Hub::new(it.target.clone(), options.patience)).collect();
+    let runs: Vec<_> = own.iter().map(|own: &Own| |row: &Row| own.runs(row)).collect();
+    let pairs: Vec<_> = hubs.iter().zip(&runs).map(|(hub, runs)| (hub, runs as Runs)).collect();
+    look(chapters, &pairs, options, Standard::Complete, tally);
 }
 
 fn finish(tally: &Tally) -> ExitCode {

@@ -19,7 +19,8 @@ pub(crate) struct Own {
     pub(crate) hub: Hub,
     /// Streams are so short that only rows about their end are run.
     pub(crate) is_short_lived: bool,
-    _keys: Directory,
+    /// What its configuration names.
+    _files: Option<Directory>,
 }
 
 impl Own {
@@ -47,21 +48,18 @@ pub(crate) fn open(driver: Driver) -> Own {
         .directive(&format!("publish_origins {ORIGIN}"))
         .directive("heartbeat 1s")
         .directive(&format!("issuer {SECOND} {{\n publisher {{\n jwt {SECOND_KEY}\n }}\n}}"));
-    let keys = [PUBLISHER_KEY, SUBSCRIBER_KEY].map(|key| Signer::new(key, "HS256"));
-    let mut own = with(driver, "open", setup, keys);
+    let mut own = with(driver, "open", setup, [PUBLISHER_KEY, SUBSCRIBER_KEY].map(secret));
     own.target.anonymous = Some(true);
     own.target.origin = Some(ORIGIN.to_owned());
     own.target.publish_origin = Some(ORIGIN.to_owned());
-    let second = Signer::new(SECOND_KEY, "HS256").expect("a key of the tests");
-    own.target.second = Some((SECOND.to_owned(), second));
+    own.target.second = Some((SECOND.to_owned(), secret(SECOND_KEY)));
     own.target.heartbeat = Some(Duration::from_secs(1));
     own
 }
 
 /// Private keys, and no subscribers without a token.
 fn closed(driver: Driver) -> Own {
-    let pem = Signer::generate();
-    let signer = Signer::new(&pem, "ES256").expect("a new key");
+    let signer = Signer::new(&Signer::generate(), "ES256").expect("a new key");
     let keys = Directory::new(&format!("conformance-{}", driver.name()));
     let path = keys.file("public.pem", &signer.public_pem().expect("its public key"));
     let role = format!("jwt {{file.{path}}} ES256");
@@ -74,25 +72,28 @@ fn closed(driver: Driver) -> Own {
         .directive(&issuer)
         .directive(&format!("resource_identifier {AUDIENCE}"))
         .directive(&format!("publish_origins {ORIGIN}"));
-    let signers = [Ok(signer.clone()), Ok(signer)];
-    let mut own = with(driver, "closed", setup, signers);
+    let mut own = with(driver, "closed", setup, [signer.clone(), signer]);
     own.target.publish_origin = Some(ORIGIN.to_owned());
-    own._keys = keys;
+    own._files = Some(keys);
     own
 }
 
 fn short_lived(driver: Driver) -> Own {
     let setup = Setup::new(driver).directive("write_timeout 1s");
-    let keys = [PUBLISHER_KEY, SUBSCRIBER_KEY].map(|key| Signer::new(key, "HS256"));
+    let keys = [PUBLISHER_KEY, SUBSCRIBER_KEY].map(secret);
     let mut own = with(driver, "short-lived", setup, keys);
     own.target.lifetime = Some(Duration::from_secs(1));
     own.is_short_lived = true;
     own
 }
 
-fn with(driver: Driver, name: &str, setup: Setup, keys: [Result<Signer, String>; 2]) -> Own {
+fn secret(text: &str) -> Signer {
+    Signer::new(text, "HS256").expect("a secret")
+}
+
+fn with(driver: Driver, name: &str, setup: Setup, keys: [Signer; 2]) -> Own {
     let hub = setup.start();
-    let [publisher, subscriber] = keys.map(|key| key.expect("a key of the tests"));
+    let [publisher, subscriber] = keys;
     let target = Target {
         name: format!("{}, {name}", driver.name()),
         url: format!("http://{}/.well-known/mercure", hub.addr),
@@ -107,6 +108,5 @@ fn with(driver: Driver, name: &str, setup: Setup, keys: [Result<Signer, String>;
         heartbeat: None,
         lifetime: None,
     };
-    let none = Directory::new(&format!("conformance-{}-{name}", driver.name()));
-    Own { target, hub, is_short_lived: false, _keys: none }
+    Own { target, hub, is_short_lived: false, _files: None }
 }

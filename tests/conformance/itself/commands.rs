@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Complaints, proxy, proxy::Alteration};
+use super::{Complaints, Told, proxy, proxy::Alteration};
 use crate::{
     common::hub::{AUDIENCE, ISSUER, Output, PUBLISHER_KEY, SUBSCRIBER_KEY},
     own::Own,
@@ -21,11 +21,11 @@ const DOCUMENTS: [(&str, &str); 2] = [
 const STRANGE: &str = "a key of nobody's, and long enough";
 
 /// Runs the command in many ways.
-pub(super) fn look(own: &Own, tell: &mut dyn FnMut(&str, Complaints)) {
+pub(super) fn look(own: &Own, told: &mut Told) {
     let hub = own.target.url.as_str();
-    let told = DOCUMENTS.iter().flat_map(|(path, text)| as_told(path, text, hub));
-    tell("the command of the documents works", told.collect());
-    tell(
+    let documents = DOCUMENTS.iter().flat_map(|(path, text)| as_told(path, text, hub));
+    told.tell("the command of the documents works", documents.collect());
+    told.tell(
         "what fails is told, with exit code 1",
         expect(
             &run(&["--hub", hub, "--issuer", ISSUER, "--publisher-key", STRANGE, "`event` and"]),
@@ -33,10 +33,10 @@ pub(super) fn look(own: &Own, tell: &mut dyn FnMut(&str, Complaints)) {
             &["FAILED", "#subscription", "sent      POST", "expected  200", "came      401"],
         ),
     );
-    tell("a SHOULD that does not hold is a warning", warnings(own));
-    tell("what cannot be seen is skipped, and why", skips(hub));
-    tell("wrong arguments are told, with exit code 2", mistakes(hub));
-    tell("--help and --list teach", lessons());
+    told.tell("a SHOULD that does not hold is a warning", warnings(own));
+    told.tell("what cannot be seen is skipped, and why", skips(hub));
+    told.tell("wrong arguments are told, with exit code 2", mistakes(hub));
+    told.tell("--help and --list teach", lessons());
 }
 
 fn run(arguments: &[&str]) -> Output {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Complaints,
+    Complaints, Told,
     alterations::{Wrong, wrongs},
     proxy::{self, Alteration},
 };
@@ -30,30 +30,25 @@ const OTHERS: [Need; 3] = [Need::Lifetime, Need::Closed, Need::PublicKey];
 const UNALTERABLE: [&str; 1] = ["the hub is at the well-known path"];
 
 /// Looks at all wrong hubs, and at one that is right.
-pub(super) fn look(
-    own: &Own,
-    all: &[&Row],
-    options: &Options,
-    tell: &mut dyn FnMut(&str, Complaints),
-) {
+pub(super) fn look(own: &Own, all: &[&Row], options: &Options, told: &mut Told) {
     let wrongs = wrongs();
     let spoken_of: Vec<_> = wrongs.iter().flat_map(|wrong| wrong.noticed_by).collect();
-    tell("for every row there is a wrong hub", unspoken(all, &spoken_of));
+    told.tell("for every row there is a wrong hub", unspoken(all, &spoken_of));
     let named: Vec<_> = all.iter().copied().filter(|it| spoken_of.contains(&&it.says)).collect();
     let right = behind(own, Alteration::default());
     let outcomes = outcomes(&right, &named, options.patience, options.jobs);
     let failed = outcomes.iter().filter(|(_, it)| matches!(it, Outcomes::Failed(_)));
     let failed = failed.map(|(says, outcome)| format!("{says}: {outcome:?}")).collect();
-    tell("a hub behind a proxy that alters nothing is right", failed);
+    told.tell("a hub behind a proxy that alters nothing is right", failed);
     // Most of this is waiting.
     let looks = crate::parallel(&wrongs, options.jobs, |wrong| unnoticed(own, wrong, all));
     for (wrong, complaints) in wrongs.iter().zip(looks) {
-        tell(&format!("noticed: a hub that {}", wrong.does), complaints);
+        told.tell(&format!("noticed: a hub that {}", wrong.does), complaints);
     }
     let outcomes = self::outcomes(&at(own, nothing()), all, PATIENCE, options.jobs);
     let passed = outcomes.iter().filter(|(_, it)| matches!(it, Outcomes::Passed));
     let passed = passed.map(|(says, _)| format!("a row passes: {says}")).collect();
-    tell("noticed: a server that is no hub", passed);
+    told.tell("noticed: a server that is no hub", passed);
 }
 
 /// What is wrong with the names in the table of wrong hubs.
@@ -73,7 +68,7 @@ fn unnoticed(own: &Own, wrong: &Wrong, all: &[&Row]) -> Complaints {
     let rows: Vec<&Row> =
         all.iter().copied().filter(|row| wrong.noticed_by.contains(&row.says)).collect();
     let target = behind(own, wrong.alteration);
-    let outcomes = outcomes(&target, &rows, PATIENCE, 2);
+    let outcomes = outcomes(&target, &rows, PATIENCE, rows.len());
     let is_noticed = |row: &Row, outcome: &Outcomes| match outcome {
         Outcomes::Failed(_) => true,
         // What a hub need not have cannot be asked of it.
