@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::link;
 use crate::http::{fields::Fields, head::Head, route::HUB_PATH};
 
 /// Where protected resource metadata lies: before the path of the resource (RFC 9728 §3.1).
@@ -32,7 +33,7 @@ struct Link {
 impl Link {
     fn new(target: &str) -> Link {
         let mut fields = Fields::NONE;
-        fields.push("Link", format!("<{target}>; rel=\"mercure\""));
+        fields.push("Link", link::to_hub(target, None));
         Link { target: target.into(), fields }
     }
 }

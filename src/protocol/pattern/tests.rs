@@ -172,6 +172,7 @@ fn what_is_no_pattern_is_told_why() {
         ("https://e/{a", "is no URL pattern: parser error"),
         ("https://e/:a/:a", "is no URL pattern: "),
         ("https://e/(?!x)", "is no URL pattern: "),
+        ("https://e]/", "is no URL pattern: "),
         ("https://e/([z-a])", "has a regular expression that this hub does not take: "),
         ("https://e/((?=x))", "has a regular expression that this hub does not take: "),
         (r"https://e/(\p{Nope})", "has a regular expression that this hub does not take: "),
@@ -179,6 +180,13 @@ fn what_is_no_pattern_is_told_why() {
         assert!(error(text).starts_with(expected), "{text}: {}", error(text));
         assert!(!error(text).contains('\n'), "{}", error(text));
     }
+}
+
+#[test]
+fn a_parser_that_panics_takes_nothing_with_it() {
+    let error = contained(|| panic!("as the library might")).unwrap_err().to_string();
+    assert_eq!(error, "is no URL pattern: the parser gives up on it");
+    assert!(contained(|| Pattern::compile("", Default::default())).is_ok());
 }
 
 /// In time too: none takes longer than a long literal.
