@@ -66,7 +66,7 @@ fn dev_prints_commands_that_work(driver: Driver) {
     let id = published.stdout.clone();
     assert!(id.starts_with("urn:uuid:"), "{published:?}");
     let event: Vec<_> = lines.take(3).map(Result::unwrap).collect();
-    assert_eq!(event, [format!("id: {id}"), "data: Hello".into(), String::new()]);
+    assert_eq!(event, ["data: Hello".into(), format!("id: {id}"), String::new()]);
     // The token is for everything, private updates too.
     let token = banner.lines().find_map(|line| line.strip_prefix("Token  ")).unwrap();
     let field = format!("Authorization: Bearer {token}\r\n");

@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(f.bytes(1), b"", "the head was refused");
         f.hub.writable(key);
         f.run();
-        assert_eq!(f.bytes(1), b":\nid: i\ndata: 1\n\n");
+        assert_eq!(f.bytes(1), b":\ndata: 1\nid: i\n\n");
     }
 
     /// A walk may come to a subscriber whose outbox is in the batch already.
@@ -167,7 +167,7 @@ mod tests {
         f.hub.writable(key);
         f.take("a");
         f.run();
-        assert_eq!(f.bytes(1), b":\nid: i\ndata: 1\n\nid: i\ndata: 2\n\n");
+        assert_eq!(f.bytes(1), b":\ndata: 1\nid: i\n\ndata: 2\nid: i\n\n");
     }
 
     #[test]

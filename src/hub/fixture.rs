@@ -128,7 +128,8 @@ impl Fixture {
             .split_terminator("\n\n")
             .map(|event| {
                 event
-                    .strip_prefix("id: i\ndata: ")
+                    .strip_prefix("data: ")
+                    .and_then(|event| event.strip_suffix("\nid: i"))
                     .expect("the fixture knows it")
                     .parse()
                     .expect("the fixture knows it")

@@ -81,6 +81,9 @@ impl FrameDraft {
     /// Formats an event. `data` becomes one `data:` field a line, split on CR, LF and CRLF, so
     /// that no value can forge a field (draft-08 #publication and
     /// #server-sent-events-field-injection).
+    ///
+    /// The id is the last field. There are clients that resume from it as soon as they have read
+    /// its line: who is cut within an event must not have read it.
     pub fn new(fields: Fields<'_>) -> Self {
         debug_assert!(fields.id.is_none_or(is_single_line));
         debug_assert!(fields.event_type.is_none_or(is_single_line));
@@ -98,13 +101,6 @@ impl FrameDraft {
         bytes.extend_from_slice(b"\r\n");
         let event_start = bytes.len();
 
-        bytes.extend_from_slice(b"id: ");
-        let id_start = bytes.len();
-        match fields.id {
-            Some(id) => bytes.extend_from_slice(id.as_bytes()),
-            None => bytes.resize(id_start + GENERATED_ID_LEN, b'?'),
-        }
-        bytes.push(b'\n');
         if let Some(event_type) = fields.event_type {
             push_field(&mut bytes, b"event: ", event_type);
         }
@@ -114,13 +110,19 @@ impl FrameDraft {
         for line in lines(fields.data) {
             push_field(&mut bytes, b"data: ", line);
         }
-        bytes.push(b'\n');
+        bytes.extend_from_slice(b"id: ");
+        let id_start = bytes.len();
+        match fields.id {
+            Some(id) => bytes.extend_from_slice(id.as_bytes()),
+            None => bytes.resize(id_start + GENERATED_ID_LEN, b'?'),
+        }
+        bytes.extend_from_slice(b"\n\n");
         debug_assert_eq!(bytes.len() - event_start, event_len);
         bytes.extend_from_slice(b"\r\n");
         FrameDraft {
             bytes,
             event_start: u32::try_from(event_start).expect("a chunk's size line is short"),
-            id_start: u32::try_from(id_start).expect("follows the size line"),
+            id_start: u32::try_from(id_start).expect("bodies are limited far below 4 GiB"),
             id_len: u32::try_from(id_len).expect("bodies are limited far below 4 GiB"),
             id_is_hole: fields.id.is_none(),
         }
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn an_event_has_its_fields_in_order() {
         let fields = Fields { id: Some("a"), event_type: Some("t"), retry: Some("5"), data: "x" };
-        assert_eq!(event(fields), "id: a\nevent: t\nretry: 5\ndata: x\n\n");
+        assert_eq!(event(fields), "event: t\nretry: 5\ndata: x\nid: a\n\n");
     }
 
     #[test]
@@ -240,13 +242,13 @@ mod tests {
     #[test]
     fn data_is_split_on_every_line_end() {
         let data = |data| event(Fields { id: Some("i"), data, ..Fields::default() });
-        assert_eq!(data(""), "id: i\ndata: \n\n");
-        assert_eq!(data("a\nb\rc\r\nd"), "id: i\ndata: a\ndata: b\ndata: c\ndata: d\n\n");
-        assert_eq!(data("a\n"), "id: i\ndata: a\ndata: \n\n");
-        assert_eq!(data("\r\r\n\n"), "id: i\ndata: \ndata: \ndata: \ndata: \n\n");
+        assert_eq!(data(""), "data: \nid: i\n\n");
+        assert_eq!(data("a\nb\rc\r\nd"), "data: a\ndata: b\ndata: c\ndata: d\nid: i\n\n");
+        assert_eq!(data("a\n"), "data: a\ndata: \nid: i\n\n");
+        assert_eq!(data("\r\r\n\n"), "data: \ndata: \ndata: \ndata: \nid: i\n\n");
         assert_eq!(
             data("x\nid: forged\n\nevent: e"),
-            "id: i\ndata: x\ndata: id: forged\ndata: \ndata: event: e\n\n"
+            "data: x\ndata: id: forged\ndata: \ndata: event: e\nid: i\n\n"
         );
     }
 }

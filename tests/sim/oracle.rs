@@ -271,17 +271,17 @@ impl Oracle {
 }
 
 fn publication_of(event: &str) -> usize {
-    let data = event.split("\ndata: ").nth(1).unwrap_or_default();
-    data.trim().parse().unwrap_or_else(|_| panic!("no number in {event:?}"))
+    let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
+    data.parse().unwrap_or_else(|_| panic!("no number in {event:?}"))
 }
 
 fn expected_event(sent: &Publication, id: &str) -> String {
-    let mut event = format!("id: {id}\n");
+    let mut event = String::new();
     if let Some(event_type) = sent.event_type {
         event += &format!("event: {event_type}\n");
     }
     for line in sent.data.split('\n') {
         event += &format!("data: {line}\n");
     }
-    event + "\n"
+    event + &format!("id: {id}\n\n")
 }

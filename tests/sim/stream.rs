@@ -112,7 +112,7 @@ impl Stream {
 }
 
 fn check_event(event: &str) -> Result<Item, String> {
-    let whole = event.starts_with("id: ") && event.ends_with("\n\n");
+    let whole = event.contains("\nid: ") && event.ends_with("\n\n");
     let inner = event.len() > 2 && !event[..event.len() - 2].contains("\n\n");
     if whole && inner {
         Ok(Item::Event(event.to_owned()))

@@ -48,17 +48,17 @@ fn fields_are_read() {
 #[test]
 fn a_draft_has_the_event_and_the_topics() {
     for (form, expected) in [
-        ("topic=a", "id: GENERATED\ndata: \n\n"),
-        ("topic=a&id=&type=&retry=", "id: GENERATED\ndata: \n\n"),
-        ("topic=a&id=&id=x", "id: GENERATED\ndata: \n\n"),
-        ("topic=a&retry=0&retry=5", "id: GENERATED\ndata: \n\n"),
-        ("topic=a&retry=000", "id: GENERATED\ndata: \n\n"),
-        ("topic=a&retry=010", "id: GENERATED\nretry: 010\ndata: \n\n"),
-        ("topic=a&id=1&id=2&type=t&type=u&retry=3", "id: 1\nevent: t\nretry: 3\ndata: \n\n"),
-        ("topic=a&data=x&data=y", "id: GENERATED\ndata: x\n\n"),
-        ("topic=a&retry=123456789012345", "id: GENERATED\nretry: 123456789012345\ndata: \n\n"),
-        ("topic=a&data=1%0D%0Aid: 2", "id: GENERATED\ndata: 1\ndata: id: 2\n\n"),
-        ("topic=a&id=earliest2&type=Mercure", "id: earliest2\nevent: Mercure\ndata: \n\n"),
+        ("topic=a", "data: \nid: GENERATED\n\n"),
+        ("topic=a&id=&type=&retry=", "data: \nid: GENERATED\n\n"),
+        ("topic=a&id=&id=x", "data: \nid: GENERATED\n\n"),
+        ("topic=a&retry=0&retry=5", "data: \nid: GENERATED\n\n"),
+        ("topic=a&retry=000", "data: \nid: GENERATED\n\n"),
+        ("topic=a&retry=010", "retry: 010\ndata: \nid: GENERATED\n\n"),
+        ("topic=a&id=1&id=2&type=t&type=u&retry=3", "event: t\nretry: 3\ndata: \nid: 1\n\n"),
+        ("topic=a&data=x&data=y", "data: x\nid: GENERATED\n\n"),
+        ("topic=a&retry=123456789012345", "retry: 123456789012345\ndata: \nid: GENERATED\n\n"),
+        ("topic=a&data=1%0D%0Aid: 2", "data: 1\ndata: id: 2\nid: GENERATED\n\n"),
+        ("topic=a&id=earliest2&type=Mercure", "event: Mercure\ndata: \nid: earliest2\n\n"),
     ] {
         assert_eq!(event(form), expected, "{form}");
     }
