@@ -19,12 +19,11 @@ use crate::{
         hub::{AUDIENCE, Driver, Hub, PATIENCE, Setup},
         jwks_server::{JwksServer, Reply},
         process::{free_addr, run_to_end},
-        tools::{Directory, has_tools},
+        tools::{Directory, PYTHON, has_tools},
     },
     on_both_drivers,
 };
 
-const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys.py");
 
 fn python(command: &str, input: &str) -> Value {

@@ -6,6 +6,7 @@ pub(crate) mod hub;
 pub(crate) mod jwks_server;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod site;
 pub(crate) mod sse;
 pub(crate) mod swarm;
 pub(crate) mod tokens;

@@ -21,6 +21,11 @@ pub(crate) enum Fate {
     AnswerLost,
     /// Cut after so long.
     CutAfter(Duration),
+    /// Cut behind the first `text` that comes after so many bytes of the answer.
+    CutBehind {
+        text: &'static [u8],
+        after: usize,
+    },
     /// Taken, and never answered.
     Ignored,
 }
@@ -99,6 +104,7 @@ fn pass(client: &TcpStream, hub: SocketAddr, fate: Fate, requests: &Mutex<Vec<St
             thread::spawn(move || copy(&downstream.0, &downstream.1));
             thread::sleep(time);
         }
+        Fate::CutBehind { text, after } => copy_up_to(&hub_side, client, text, after),
         _ => copy(&hub_side, client),
     }
     for side in [client, &hub_side] {
@@ -115,4 +121,20 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     }
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
+}
+
+/// Copies up to and with the first `text` that comes after so many bytes.
+fn copy_up_to(mut from: &TcpStream, mut to: &TcpStream, text: &[u8], after: usize) {
+    let (mut buffer, mut copied) = (vec![0; 64 * 1024], Vec::new());
+    while let Ok(len @ 1..) = from.read(&mut buffer) {
+        let begin = copied.len();
+        copied.extend_from_slice(&buffer[..len]);
+        // It may have begun in what was copied before.
+        let start = after.max(begin.saturating_sub(text.len() - 1)).min(copied.len());
+        let found = copied[start..].windows(text.len()).position(|part| part == text);
+        copied.truncate(found.map_or(copied.len(), |at| start + at + text.len()));
+        if to.write_all(&copied[begin..]).is_err() || found.is_some() {
+            break;
+        }
+    }
 }

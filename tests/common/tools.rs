@@ -6,6 +6,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+/// Python with the packages of `.ci/python.txt`.
+pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python");
+
 /// Whether these programs are there. A test that goes without them says so, loudly, and fails
 /// where everything has to be tested.
 pub(crate) fn has_tools(names: &[&str]) -> bool {

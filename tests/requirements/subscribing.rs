@@ -32,7 +32,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Hubs MUST support the GET HTTP method",
                 Proven(&[
                     "subscribe::matchers_select",
-                    "browser::a_page_is_kept_up_to_date_however_often_it_is_cut",
+                    "clients::chromium::updates::a_page_is_kept_up_to_date_however_often_it_is_cut",
                 ]),
             ),
             (
@@ -116,7 +116,7 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Hubs serving browser-based subscribers on other origins MUST send",
                 Proven(&[
                     "cors::listed_origins_are_told_so",
-                    "browser::a_page_is_kept_up_to_date_however_often_it_is_cut",
+                    "clients::chromium::updates::a_page_is_kept_up_to_date_however_often_it_is_cut",
                 ]),
             ),
             (

@@ -1,0 +1,39 @@
+//! `event-source-polyfill` of npm: an `EventSource` with fields of the caller's own. It sends no
+//! `Last-Event-ID`, but a query parameter of its own, `lastEventId`.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::{
+    ANY_IDS, Arguments, has_node, is_refused, loses_nothing, node,
+    obeys_retry_and_stands_heartbeats,
+};
+use crate::{common::hub::Driver, on_both_drivers};
+
+on_both_drivers!(it_loses_nothing);
+
+fn event_source_polyfill(arguments: &Arguments) -> Command {
+    node(include_str!("event_source_polyfill.mjs"), arguments)
+}
+
+/// It waits for a second at least, whatever the hub says: so it is cut less often.
+fn it_loses_nothing(driver: Driver) {
+    if has_node() {
+        loses_nothing(driver, 4, ANY_IDS, event_source_polyfill);
+    }
+}
+
+#[test]
+fn it_obeys_retry_and_stands_heartbeats() {
+    if has_node() {
+        obeys_retry_and_stands_heartbeats(1000, event_source_polyfill);
+    }
+}
+
+#[test]
+fn it_is_told_why_it_is_refused() {
+    if has_node() {
+        is_refused(event_source_polyfill, |status| json!(["error", status, 2]));
+    }
+}
