@@ -20,7 +20,7 @@ use petasos::client::{
 
 use crate::common::{
     client::{Stream, publish},
-    hub::{AUDIENCE, Driver, Hub, ISSUER, PATIENCE, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
+    hub::{AUDIENCE, Driver, ISSUER, PATIENCE, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
     process::wait_until,
     proxy::{Fate, Proxy},
     tokens,
@@ -32,10 +32,6 @@ fn key(secret: &str) -> TokenKey {
 
 fn publisher(url: &str) -> Publisher {
     Publisher::new(url, Credentials::key(key(PUBLISHER_KEY))).unwrap()
-}
-
-fn url(hub: &Hub) -> String {
-    format!("http://{}/.well-known/mercure", hub.addr)
 }
 
 fn subscriber(url: &str, credentials: Credentials) -> Subscriber {
@@ -155,7 +151,7 @@ fn a_publisher_asks_for_another_token_when_one_has_run_out() {
             Ok(tokens::sign(&claims, PUBLISHER_KEY))
         }
     };
-    let publisher = Publisher::new(&url(&hub), Credentials::fresh(give)).unwrap();
+    let publisher = Publisher::new(&hub.url(), Credentials::fresh(give)).unwrap();
     for _ in 0..3 {
         publisher.publish(&["a"], "x").unwrap();
     }
@@ -166,7 +162,7 @@ fn a_publisher_asks_for_another_token_when_one_has_run_out() {
 
     // Who never gives a good one is told so.
     let bad = || Ok(tokens::sign(&tokens::claims("publish", &["*"]), SUBSCRIBER_KEY));
-    let publisher = Publisher::new(&url(&hub), Credentials::fresh(bad)).unwrap();
+    let publisher = Publisher::new(&hub.url(), Credentials::fresh(bad)).unwrap();
     let error = publisher.publish(&["a"], "x").unwrap_err();
     assert!(matches!(error, ClientError::Refused(it) if it.status == 401));
 }
@@ -191,14 +187,14 @@ fn a_key_makes_tokens_that_are_renewed_in_time() {
 fn private_updates_come_to_a_subscriber_with_a_key() {
     let hub = Setup::new(Driver::Epoll).start();
     let with_key = || Credentials::key(key(SUBSCRIBER_KEY));
-    let mut granted = subscriber(&url(&hub), with_key());
-    let mut anonymous = subscriber(&url(&hub), Credentials::none());
+    let mut granted = subscriber(&hub.url(), with_key());
+    let mut anonymous = subscriber(&hub.url(), Credentials::none());
     let other = TokenKey::topics(key(SUBSCRIBER_KEY), ["b"]);
-    let mut not_granted = subscriber(&url(&hub), Credentials::key(other));
+    let mut not_granted = subscriber(&hub.url(), Credentials::key(other));
     for subscriber in [&mut granted, &mut anonymous, &mut not_granted] {
         assert!(subscriber.connect().unwrap());
     }
-    let publisher = publisher(&url(&hub));
+    let publisher = publisher(&hub.url());
     publisher.send(NewUpdate { private: true, ..NewUpdate::new(&["a"], "secret") }).unwrap();
     publisher.publish(&["a"], "public").unwrap();
     assert_eq!(next_update(&mut granted).data, "secret");
@@ -220,7 +216,7 @@ fn nothing_is_lost_by_a_subscriber_that_is_cut_again_and_again_under_load() {
     let mut subscriber = subscriber(&proxy.url, Credentials::none());
     while subscriber.connect().is_err() {}
     let publishing = thread::spawn({
-        let publisher = publisher(&url(&hub));
+        let publisher = publisher(&hub.url());
         move || {
             for number in 0..UPDATES {
                 let data = number.to_string();
@@ -253,7 +249,7 @@ fn a_gap_is_told() {
         _ => Fate::Passed,
     };
     let proxy = Proxy::start(hub.addr, cut);
-    let publisher = publisher(&url(&hub));
+    let publisher = publisher(&hub.url());
     publisher.publish(&["b"], "before").unwrap();
     let mut subscriber = subscriber(&proxy.url, Credentials::none());
     subscriber.connect().unwrap();
@@ -281,13 +277,13 @@ fn a_gap_is_told() {
     let matchers = [Matcher::Any];
     let last_event_id = Some("urn:nobody's");
     let subscription = Subscription { matchers: &matchers, last_event_id, ..Default::default() };
-    let unknown = Subscriber::new(&url(&hub), Credentials::none(), &subscription).unwrap();
+    let unknown = Subscriber::new(&hub.url(), Credentials::none(), &subscription).unwrap();
     let items: Vec<_> = unknown.take(2).map(Result::unwrap).collect();
     assert!(matches!(&items[0], Event::Gap(gap) if gap.requested == "urn:nobody's"), "{items:?}");
     assert!(matches!(&items[1], Event::Update(update) if update.data == "3"), "{items:?}");
     // All that there is, as asked.
     let subscription = Subscription { last_event_id: Some("earliest"), ..subscription };
-    let mut all = Subscriber::new(&url(&hub), Credentials::none(), &subscription).unwrap();
+    let mut all = Subscriber::new(&hub.url(), Credentials::none(), &subscription).unwrap();
     assert!(matches!(all.next(), Some(Ok(Event::Update(_)))));
 }
 
@@ -346,7 +342,7 @@ fn each_connection_has_a_fresh_token() {
         let proxy = Proxy::start(hub.addr, cut);
         let mut subscriber = subscriber(&proxy.url, credentials);
         let stopper = subscriber.stopper();
-        let publisher = publisher(&url(&hub));
+        let publisher = publisher(&hub.url());
         let publishing = thread::spawn(move || {
             while proxy.connections() < 4 {
                 let update = NewUpdate { retry: Some(10), ..NewUpdate::new(&["a"], "x") };
@@ -378,7 +374,7 @@ fn a_subscriber_that_is_refused_for_good_ends() {
         (Credentials::token(tokens::subscriber(&["*"])), vec![], 400),
     ] {
         let subscription = Subscription { matchers: &matchers, ..Subscription::default() };
-        let subscriber = Subscriber::new(&url(&hub), credentials, &subscription).unwrap();
+        let subscriber = Subscriber::new(&hub.url(), credentials, &subscription).unwrap();
         let items: Vec<_> = subscriber.collect();
         assert_eq!(items.len(), 1, "{items:?}");
         let refused = items.into_iter().next().unwrap().unwrap_err();
@@ -391,7 +387,7 @@ fn a_subscriber_that_is_refused_for_good_ends() {
         let key = if is_first { PUBLISHER_KEY } else { SUBSCRIBER_KEY };
         Ok(tokens::sign(&tokens::claims("subscribe", &["*"]), key))
     };
-    let mut renewed = subscriber(&url(&hub), Credentials::fresh(give));
+    let mut renewed = subscriber(&hub.url(), Credentials::fresh(give));
     assert!(renewed.connect().unwrap_err().is_final());
     assert!(renewed.connect().unwrap());
 }
@@ -428,10 +424,10 @@ fn a_stream_that_is_taken_slowly_holds_no_more_than_it_may() {
         .env("PETASOS_SUBSCRIBER_BUFFER", "64MiB")
         .env("PETASOS_DISPATCH_TIMEOUT", "0")
         .start();
-    let mut subscriber = subscriber(&url(&hub), Credentials::none());
+    let mut subscriber = subscriber(&hub.url(), Credentials::none());
     subscriber.connect().unwrap();
     let mut stream = subscriber.into_stream(10);
-    let publisher = publisher(&url(&hub));
+    let publisher = publisher(&hub.url());
     let padding = "x".repeat(50_000);
     for number in 0..UPDATES {
         publisher.publish(&["a"], &format!("{number} {padding}")).unwrap();
@@ -475,7 +471,7 @@ fn a_stream_that_is_dropped_leaves_the_hub() {
     let port = hub.addr.port();
     let open = || crate::common::process::connections(hub.pid(), port);
     let before = open();
-    let mut subscriber = subscriber(&url(&hub), Credentials::none());
+    let mut subscriber = subscriber(&hub.url(), Credentials::none());
     subscriber.connect().unwrap();
     let stream = subscriber.into_stream(10);
     wait_until("the subscriber to be there", || open() == before + 1);

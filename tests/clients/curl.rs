@@ -104,18 +104,16 @@ fn it_says_that_it_is_refused() {
         (output.code, output.stdout)
     };
     let hub = Setup::new(Driver::IoUring).directive("anonymous off").start();
-    let url = |hub: &crate::common::hub::Hub| format!("http://{}/.well-known/mercure", hub.addr);
-    for (expected, token, matchers) in refusals() {
-        let token = if token == "token" { self::token() } else { token.to_owned() };
-        let answer = status(&arguments(&url(&hub), &token, &matchers));
-        assert_eq!(answer, (Some(RETURNED_ERROR), expected.to_string()), "{token} {matchers:?}");
+    for (expected, arguments) in refusals(&hub) {
+        let answer = status(&arguments);
+        assert_eq!(answer, (Some(RETURNED_ERROR), expected.to_string()), "{arguments:?}");
     }
     let (hub, _filling) = full_hub("reject", "");
-    let answer = status(&arguments(&url(&hub), "", &["match=a"]));
+    let answer = status(&arguments(&hub.url(), "", &["match=a"]));
     assert_eq!(answer, (Some(RETURNED_ERROR), "429".to_owned()));
     // A stream, which ends as it should.
     let (hub, _filling) = full_hub("retry", "");
-    let (code, output) = status(&arguments(&url(&hub), "", &["match=a"]));
+    let (code, output) = status(&arguments(&hub.url(), "", &["match=a"]));
     assert!(code == Some(0) && output.contains("\nretry: ") && output.ends_with("200"), "{output}");
 }
 
@@ -134,7 +132,7 @@ fn curl_subscribes(driver: Driver) {
                     "--data-urlencode",
                     "match=https://e.example/a b",
                 ])
-                .arg(format!("http://{}/.well-known/mercure", hub.addr))
+                .arg(hub.url())
                 .stdout(Stdio::piped()),
         );
         let mut lines = BufReader::new(curl.0.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -156,7 +154,7 @@ fn curl_publishes(driver: Driver) {
     }
     let hub = Setup::new(driver).start();
     let mut stream = Stream::open(hub.addr, "match=a", "");
-    let url = format!("http://{}/.well-known/mercure", hub.addr);
+    let url = hub.url();
     let token = tokens::publisher(&["a"]);
     let directory = Directory::new(&format!("curl-{}", driver.name()));
     let curl = |token: &str, args: &[&str]| {

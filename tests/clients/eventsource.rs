@@ -48,8 +48,7 @@ fn it_comes_back_to_a_hub_that_is_full() {
         ("reject", vec![json!(["error", 429, 2])]),
     ] {
         let (hub, _filling) = full_hub(overload, "");
-        let url = format!("http://{}/.well-known/mercure", hub.addr);
-        let mut client = Client::start(&mut eventsource(&arguments(&url, "", &["match=a"])));
+        let mut client = Client::start(&mut eventsource(&arguments(&hub.url(), "", &["match=a"])));
         for expected in expected {
             assert_eq!(client.next(), expected, "{overload}");
         }

@@ -57,8 +57,7 @@ fn it_learns_that_a_hub_is_full() {
         ("reject", vec![json!(["error", 429])]),
     ] {
         let (hub, _filling) = full_hub(overload, "");
-        let url = format!("http://{}/.well-known/mercure", hub.addr);
-        let mut client = Client::start(&mut httpx_sse(&arguments(&url, "", &["match=a"])));
+        let mut client = Client::start(&mut httpx_sse(&arguments(&hub.url(), "", &["match=a"])));
         for expected in expected {
             assert_eq!(client.next(), expected, "{overload}");
         }

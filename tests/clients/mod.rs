@@ -97,7 +97,7 @@ fn node(script: &str, arguments: &Arguments) -> Command {
     command
 }
 
-/// What clients listen to: a topic that needs encoding, one that is only granted, a pattern.
+/// What clients listen to: a topic that needs encoding, one with private updates, a pattern.
 const MATCHERS: [&str; 3] = [
     "match=https://e.example/b\u{fc}cher/1?a=b c&d",
     "match=urn:second",
@@ -252,18 +252,21 @@ fn obeys_retry_and_stands_heartbeats(usual_wait_ms: u64, command: impl Fn(&Argum
 }
 
 /// Requests that the hub refuses, with their status: no token, a token that fails, no matcher.
-fn refusals() -> [(u16, &'static str, Vec<&'static str>); 3] {
-    [(401, "", vec!["match=a"]), (401, "a.b.c", vec!["match=a"]), (400, "token", vec![])]
+fn refusals(hub: &Hub) -> [(u16, Arguments); 3] {
+    let arguments = |token, matchers: &[&str]| arguments(&hub.url(), token, matchers);
+    [
+        (401, arguments("", &["match=a"])),
+        (401, arguments("a.b.c", &["match=a"])),
+        (400, arguments(&token(), &[])),
+    ]
 }
 
 /// What a client tells of each status that it is refused with.
 fn is_refused(command: impl Fn(&Arguments) -> Command, expected: impl Fn(u16) -> Value) {
     let hub = Setup::new(Driver::IoUring).directive("anonymous off").start();
-    let url = format!("http://{}/.well-known/mercure", hub.addr);
-    for (status, token, matchers) in refusals() {
-        let token = if token == "token" { self::token() } else { token.to_owned() };
-        let mut client = Client::start(&mut command(&arguments(&url, &token, &matchers)));
-        assert_eq!(client.next(), expected(status), "{token} {matchers:?}");
+    for (status, arguments) in refusals(&hub) {
+        let mut client = Client::start(&mut command(&arguments));
+        assert_eq!(client.next(), expected(status), "{arguments:?}");
     }
 }
 

@@ -183,6 +183,11 @@ impl Setup {
 }
 
 impl Hub {
+    /// Of the hub itself, at the address where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/.well-known/mercure", self.addr)
+    }
+
     /// Where the operator's listener is.
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin.expect("the hub told where it is")

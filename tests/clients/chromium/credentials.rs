@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{REPORT, set_cookie, url};
+use super::{REPORT, set_cookie};
 use crate::{
     clients::full_hub,
     common::{
@@ -117,11 +117,11 @@ fn pages_may_do_what_their_origin_may() {
         ("ORIGIN", origin.clone()),
         ("ELSEWHERE", format!("{elsewhere}/elsewhere")),
         ("NEWEST", newest.clone()),
-        ("HUB", format!("{:?}", url(&hub))),
-        ("UNLISTED", format!("{:?}", url(&unlisted))),
-        ("ANY", format!("{:?}", url(&any))),
-        ("FULL", format!("{:?}", url(&full))),
-        ("REJECTING", format!("{:?}", url(&rejecting))),
+        ("HUB", format!("{:?}", hub.url())),
+        ("UNLISTED", format!("{:?}", unlisted.url())),
+        ("ANY", format!("{:?}", any.url())),
+        ("FULL", format!("{:?}", full.url())),
+        ("REJECTING", format!("{:?}", rejecting.url())),
     ];
     let page = move |script: &str| {
         let replace = |page: String, (name, value): &(&str, String)| page.replace(name, value);
@@ -135,7 +135,7 @@ fn pages_may_do_what_their_origin_may() {
         "/none" => Some((set_cookie(&token(), "None"), String::new())),
         _ => None,
     });
-    assert_eq!(reports.next("link "), format!("{} {newest}", url(&hub)));
+    assert_eq!(reports.next("link "), format!("{} {newest}", hub.url()));
     // `2`: closed for good; `0`: connecting again.
     for (what, expected) in [
         ("nobody", "2"),

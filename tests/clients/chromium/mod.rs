@@ -4,8 +4,6 @@ mod cookies;
 mod credentials;
 mod updates;
 
-use crate::common::hub::Hub;
-
 /// What pages need: one report after the other, whatever is on its way.
 const REPORT: &str = r#"<!doctype html><title>test</title><script>
 let queue = Promise.resolve();
@@ -13,10 +11,6 @@ const report = text => queue = queue.then(() => fetch("/report", { method: "POST
 const tell = (...what) => report("told " + JSON.stringify(what));
 addEventListener("unhandledrejection", event => report(`failed ${event.reason}`));
 "#;
-
-fn url(hub: &Hub) -> String {
-    format!("http://{}/.well-known/mercure", hub.addr)
-}
 
 /// The field that gives a page's browser a token, as applications set it: for all ports of this
 /// host, on which the hub is another origin.

@@ -58,8 +58,8 @@ fn a_page_is_kept_up_to_date_however_often_it_is_cut(driver: Driver) {
         .directive("write_timeout 1s")
         .start();
     let page = PAGE
-        .replace("HUB", &format!("http://{}/.well-known/mercure", hub.addr))
-        .replace("OTHER", &format!("http://{}/.well-known/mercure", other.addr))
+        .replace("HUB", &hub.url())
+        .replace("OTHER", &other.url())
         .replace("TOKEN", &tokens::publisher(&["from the page"]));
     let _browser = chromium(&format!("updates-{}", driver.name()), &site.origin);
     let mut reports = site.serve(move |path| (path == "/").then(|| (String::new(), page.clone())));
