@@ -66,7 +66,8 @@ fn until(hub: &Hub, what: &str, holds: impl Fn(&BTreeMap<String, f64>) -> bool) 
 }
 
 fn health_is_told(driver: Driver) {
-    let hub = Setup::new(driver).directive("name books").start();
+    // So long that the subscriber below is hardly sent away before anybody can ask.
+    let hub = Setup::new(driver).directive("name books").directive("grace_period 10m").start();
     for path in ["ready", "live", "books/ready", "books/live"] {
         let answer = get(&hub, &format!("/mercure/health/{path}"));
         assert_eq!((answer.status, &*answer.body), (200, "ok\n"), "{path}");
@@ -106,12 +107,13 @@ fn numbers_are_told(driver: Driver) {
             && sum(numbers, "petasos_history_updates") == 3.0
             && sum(numbers, "petasos_lag_updates") == 0.0
             && sum(numbers, "petasos_ready") == 1.0
+            // Updates that a worker takes in one turn are counted together.
+            && (1.0..=3.0).contains(&numbers["petasos_fan_out_seconds_count{worker=\"0\"}"])
+            && (1.0..=3.0).contains(&numbers["petasos_fan_out_seconds_count{worker=\"1\"}"])
     };
     until(&hub, "everything is counted", five);
     let shown = numbers(&hub);
     assert!(sum(&shown, "petasos_sent_bytes_total") > 13.0 * 50.0, "{shown:#?}");
-    // Each worker took each update.
-    assert_eq!(sum(&shown, "petasos_fan_out_seconds_count"), 6.0);
     drop(replay);
     streams.truncate(2);
     until(&hub, "those who left are counted", |numbers| {
