@@ -80,7 +80,8 @@ fn until(hub: &Hub, what: &str, holds: impl Fn(&BTreeMap<String, f64>) -> bool) 
 }
 
 fn health_is_told(driver: Driver) {
-    let hub = Setup::new(driver).directive("name books").start();
+    // So long that the subscriber below is hardly sent away before anybody can ask.
+    let hub = Setup::new(driver).directive("name books").directive("grace_period 10m").start();
     for path in ["ready", "live", "books/ready", "books/live"] {
         let answer = get(&hub, &format!("/mercure/health/{path}"));
         assert_eq!((answer.status, &*answer.body), (200, "ok\n"), "{path}");
