@@ -47,12 +47,12 @@ mod tests {
     #[test]
     fn times_are_counted_up_to_their_bound() {
         let histogram = Histogram::default();
-        for micros in [0, 50, 51, 1_000, 20_000_000] {
-            histogram.record(Duration::from_micros(micros), 1);
+        for (micros, times) in [(0, 1), (50, 1), (51, 1), (1_000, 2), (20_000_000, 1)] {
+            histogram.record(Duration::from_micros(micros), times);
         }
         let counts = histogram.cumulative();
-        assert_eq!((counts[0], counts[1], counts[3], counts[4]), (2, 3, 3, 4));
-        assert_eq!((counts[15], counts[16]), (4, 5));
-        assert_eq!(histogram.sum(), Duration::from_micros(20_001_101));
+        assert_eq!((counts[0], counts[1], counts[3], counts[4]), (2, 3, 3, 5));
+        assert_eq!((counts[15], counts[16]), (5, 6));
+        assert_eq!(histogram.sum(), Duration::from_micros(20_002_101));
     }
 }

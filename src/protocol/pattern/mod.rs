@@ -13,7 +13,6 @@ use std::{
     cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
-    panic::{UnwindSafe, catch_unwind},
 };
 
 use url::Url;
@@ -60,7 +59,7 @@ impl Pattern {
         if text.bytes().filter(|byte| b":({*".contains(byte)).count() > GROUPS_MAX {
             return Err(PatternError::TooComplex);
         }
-        contained(|| Pattern::compile(text, Pattern::init(text, base)?))
+        Pattern::compile(text, Pattern::init(text, base)?)
     }
 
     fn init(text: &str, base: &Url) -> Result<UrlPatternInit, PatternError> {
@@ -158,15 +157,6 @@ impl Component {
             Component::Password => url.user().1,
         }
     }
-}
-
-/// The library is not ours, and what it reads is what clients send: where it panics after all, the
-/// pattern is none, and the worker goes on.
-fn contained(
-    parse: impl FnOnce() -> Result<Pattern, PatternError> + UnwindSafe,
-) -> Result<Pattern, PatternError> {
-    let failed = || PatternError::Syntax("the parser gives up on it".to_owned());
-    catch_unwind(parse).unwrap_or_else(|_| Err(failed()))
 }
 
 fn syntax(error: urlpattern::Error) -> PatternError {

@@ -182,13 +182,6 @@ fn what_is_no_pattern_is_told_why() {
     }
 }
 
-#[test]
-fn a_parser_that_panics_takes_nothing_with_it() {
-    let error = contained(|| panic!("as the library might")).unwrap_err().to_string();
-    assert_eq!(error, "is no URL pattern: the parser gives up on it");
-    assert!(contained(|| Pattern::compile("", Default::default())).is_ok());
-}
-
 /// In time too: none takes longer than a long literal.
 #[test]
 fn hostile_patterns_are_refused() {
