@@ -100,8 +100,12 @@ fn break_chunks(
             Some(Fault::Drop) => {}
             Some(Fault::Repeat) => client.write_all(&[&chunk[..], &chunk].concat())?,
             Some(Fault::Damage) => {
-                let at = chunk.len() - 10;
-                chunk[at] ^= 1;
+                let data = b"data: ";
+                let at = chunk.windows(data.len()).rposition(|bytes| bytes == data);
+                // The last character of the data, which is one line.
+                let at = at.expect("an event has data");
+                let len = chunk[at..].iter().position(|byte| *byte == b'\n');
+                chunk[at + len.expect("a line") - 1] ^= 1;
                 client.write_all(&chunk)?;
             }
             Some(Fault::Swap) => {
