@@ -115,6 +115,7 @@ fn sample(setting: &Setting) -> &'static str {
         (_, Kind::KeySet) => "https://e.org/jwks",
         ("trusted_issuers", _) => "urn:i",
         ("cors_origins" | "publish_origins", _) => "https://e.org",
+        ("trusted_proxies", _) => "10.0.0.0/8",
         ("cookie_name" | "name", _) => "hub",
         ("admin", _) => "127.0.0.1:17",
         ("overload", _) => "reject",

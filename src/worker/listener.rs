@@ -162,6 +162,8 @@ impl Claim {
     fn new(addr: SocketAddr) -> io::Result<Self> {
         if addr.port() == 0 {
             let socket = socket(addr)?;
+            // Beside it only those can bind that share the port, as workers do.
+            socket.set_reuse_address(false)?;
             socket.set_reuse_port(true)?;
             socket.bind(&addr.into())?;
             let addr = socket.local_addr()?.as_socket().unwrap_or(addr);
