@@ -20,13 +20,13 @@ use monoio::{
 use super::{
     budget::Reserved,
     endpoint::{Denied, Endpoint, Subscribe},
+    link,
     local::Local,
     pump::{PublishError, Start},
     settings::Overload,
     sockets::{discard, send_now},
 };
 use crate::{
-    auth::challenge::quoted,
     http::{
         body::{BodyLength, BodyReader, Step},
         date::HttpDate,
@@ -255,13 +255,8 @@ impl<'a> Connection<'a> {
     fn welcome(&self, head: &Head) -> Response<'static> {
         let last_event_id = self.local.pump(|pump| pump.hub.last_event_id().map(str::to_owned));
         let target = self.local.settings.endpoint.identity.link_target(head);
-        let mut link = format!("<{target}>; rel=\"mercure\"");
-        if let Some(id) = last_event_id {
-            link.push_str("; last-event-id=");
-            link.push_str(&quoted(&id));
-        }
         let page = pages::page(Route::Welcome).expect("there is one");
-        page.with("Link", link)
+        page.with("Link", link::to_hub(target, last_event_id.as_deref()))
     }
 
     /// What the endpoint says to a request; once more if the key of its token may have come only

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::link;
 use crate::http::{fields::Fields, head::Head, route::HUB_PATH};
 
 /// Where protected resource metadata lies: before the path of the resource (RFC 9728 §3.1).
@@ -40,7 +41,7 @@ impl Identity {
     pub fn new(identifier: Option<&str>, names: Vec<Name>) -> Identity {
         let link = |target: &str| {
             let mut fields = Fields::NONE;
-            fields.push("Link", format!("<{target}>; rel=\"mercure\""));
+            fields.push("Link", link::to_hub(target, None));
             fields
         };
         let of_name = |name: &Name| link(if name.public { &name.hub_url } else { HUB_PATH });

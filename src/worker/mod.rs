@@ -12,6 +12,7 @@ mod connection;
 mod endpoint;
 mod fan_outs;
 mod identity;
+pub mod link;
 mod listener;
 mod local;
 mod memory;
