@@ -152,17 +152,26 @@ fn claim(mut addr: SocketAddr) -> Result<Claim, StartError> {
 struct Claim {
     addr: SocketAddr,
     _lock: Option<UnixListener>,
+    /// Has the port that the kernel chose, so that it is given to nobody else meanwhile.
+    _socket: Option<Socket>,
 }
 
 impl Claim {
     /// Finds out whether the port is served already. `SO_REUSEPORT` alone would not say so: two
     /// hubs would silently share it. The lock keeps a second start out until the workers listen.
     fn new(addr: SocketAddr) -> io::Result<Self> {
-        // Nobody else can be given a port that the kernel is yet to choose.
-        let lock = (addr.port() != 0).then(|| lock(addr)).transpose()?;
-        let probe = bind_when_free(addr)?;
-        let addr = probe.local_addr()?.as_socket().unwrap_or(addr);
-        Ok(Claim { addr, _lock: lock })
+        if addr.port() == 0 {
+            let socket = socket(addr)?;
+            // Beside it only those can bind that share the port, as workers do.
+            socket.set_reuse_address(false)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&addr.into())?;
+            let addr = socket.local_addr()?.as_socket().unwrap_or(addr);
+            return Ok(Claim { addr, _lock: None, _socket: Some(socket) });
+        }
+        let lock = lock(addr)?;
+        bind_when_free(addr)?;
+        Ok(Claim { addr, _lock: Some(lock), _socket: None })
     }
 
     /// The address, with the port that the kernel chose if it was 0.
@@ -203,4 +212,21 @@ pub(crate) fn stop_listening(listener: &impl AsRawFd) {
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(listener.as_raw_fd()) };
     // An error means that it does not listen any more.
     let _ = SockRef::from(&fd).shutdown(std::net::Shutdown::Both);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_the_kernel_chose_is_kept_for_the_workers() {
+        let claim = Claim::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let others = std::net::TcpListener::bind(claim.addr()).unwrap_err();
+        assert_eq!(others.kind(), io::ErrorKind::AddrInUse);
+        for _ in 0..2 {
+            let worker = socket(claim.addr()).unwrap();
+            worker.set_reuse_port(true).unwrap();
+            worker.bind(&claim.addr().into()).unwrap();
+        }
+    }
 }
