@@ -18,11 +18,12 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    pub fn record(&self, time: Duration) {
+    /// `count` times that were the same.
+    pub fn record(&self, time: Duration, count: u64) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let class = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
-        self.classes[class].add(1);
-        self.sum_micros.add(micros);
+        self.classes[class].add(count);
+        self.sum_micros.add(micros.saturating_mul(count));
     }
 
     /// For each bound, how many times were at most that; and last, how many there were.
@@ -46,12 +47,12 @@ mod tests {
     #[test]
     fn times_are_counted_up_to_their_bound() {
         let histogram = Histogram::default();
-        for micros in [0, 50, 51, 1_000, 20_000_000] {
-            histogram.record(Duration::from_micros(micros));
+        for (micros, count) in [(0, 1), (50, 1), (51, 1), (1_000, 2), (20_000_000, 1)] {
+            histogram.record(Duration::from_micros(micros), count);
         }
         let counts = histogram.cumulative();
-        assert_eq!((counts[0], counts[1], counts[3], counts[4]), (2, 3, 3, 4));
-        assert_eq!((counts[15], counts[16]), (4, 5));
-        assert_eq!(histogram.sum(), Duration::from_micros(20_001_101));
+        assert_eq!((counts[0], counts[1], counts[3], counts[4]), (2, 3, 3, 5));
+        assert_eq!((counts[15], counts[16]), (5, 6));
+        assert_eq!(histogram.sum(), Duration::from_micros(20_002_101));
     }
 }

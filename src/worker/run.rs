@@ -89,13 +89,19 @@ async fn accept_all(
     }
 }
 
+/// Shown at once: the pump may sleep while requests come and go.
+fn set_tasks(local: &Local, tasks: usize) {
+    local.tasks.set(tasks);
+    local.metrics().requests.set(tasks as u64);
+}
+
 /// Serves a connection with a task of its own.
 fn serve(local: &Rc<Local>, stream: TcpStream, received: Vec<u8>) {
-    local.tasks.set(local.tasks.get() + 1);
+    set_tasks(local, local.tasks.get() + 1);
     let local = Rc::clone(local);
     monoio::spawn(async move {
         guarded(connection::serve(Rc::clone(&local), stream, received)).await;
-        local.tasks.set(local.tasks.get() - 1);
+        set_tasks(&local, local.tasks.get() - 1);
         if let Some(due) = local.leftovers.add(local.now()) {
             local.pump(|pump| pump.outside.set_timer(Some(due), local.now()));
         }
@@ -231,7 +237,6 @@ fn show(local: &Local, pump: &Pump<Sockets>) {
     metrics.turns.add(1);
     metrics.show(&pump.hub);
     metrics.sent_bytes.set(pump.outside.sent_bytes());
-    metrics.requests.set(local.tasks.get() as u64);
     local.fan_outs.borrow_mut().note(pump.hub.taken(), pump.hub.finished(), &metrics.fan_out);
 }
 
