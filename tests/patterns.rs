@@ -156,6 +156,7 @@ fn what_is_no_pattern_is_refused(driver: Driver) {
     let hub = Setup::new(driver).start();
     for (text, expected) in [
         ("https://e/(", "`match_urlpattern` is no URL pattern"),
+        ("https://e]/", "`match_urlpattern` is no URL pattern"),
         ("https://e/([z-a])", "`match_urlpattern` has a regular expression"),
         (&"*a".repeat(60), "`match_urlpattern` is too complex"),
         (&"a".repeat(9_000), "is longer than"),

@@ -172,6 +172,7 @@ fn what_is_no_pattern_is_told_why() {
         ("https://e/{a", "is no URL pattern: parser error"),
         ("https://e/:a/:a", "is no URL pattern: "),
         ("https://e/(?!x)", "is no URL pattern: "),
+        ("https://e]/", "is no URL pattern: "),
         ("https://e/([z-a])", "has a regular expression that this hub does not take: "),
         ("https://e/((?=x))", "has a regular expression that this hub does not take: "),
         (r"https://e/(\p{Nope})", "has a regular expression that this hub does not take: "),
