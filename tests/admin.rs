@@ -1,14 +1,15 @@
-//! The operator's listener: health, numbers, settings; and the rules that watch the numbers.
+//! The operator's listener: health, numbers, settings.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
 use crate::{
     common::{
-        client::{Answer, Stream, publish, request},
-        hub::{Driver, Hub, PATIENCE, SUBSCRIBER_KEY, Setup},
+        client::{Answer, Connection, Stream, publication, publish, request},
+        hub::{Driver, Hub, Output, PATIENCE, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
+        process::wait_until,
         tokens,
     },
     on_both_drivers,
@@ -17,7 +18,9 @@ use crate::{
 on_both_drivers!(
     health_is_told,
     numbers_are_told,
+    what_waits_is_told,
     refusals_are_counted_by_reason,
+    who_finds_no_room_is_counted,
     settings_are_told_without_secrets,
     the_listener_is_not_the_public_one,
     healthcheck_asks_it,
@@ -28,11 +31,12 @@ fn get(hub: &Hub, path: &str) -> Answer {
 }
 
 /// The samples of `/metrics`, by name and labels; the text must be well formed.
-fn numbers(hub: &Hub) -> BTreeMap<String, f64> {
+pub(crate) fn numbers(hub: &Hub) -> BTreeMap<String, f64> {
     let answer = get(hub, "/metrics");
     assert_eq!(answer.field("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let mut types = BTreeMap::new();
     let mut samples = BTreeMap::new();
+    let mut class = 0.0;
     for line in answer.body.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
@@ -45,7 +49,17 @@ fn numbers(hub: &Hub) -> BTreeMap<String, f64> {
                 .iter()
                 .find_map(|end| types.get(family.strip_suffix(end)?));
             assert!(types.contains_key(family) || of_histogram.is_some(), "{line} has no type");
-            assert_eq!(samples.insert(name.to_owned(), value.parse().unwrap()), None, "{name}");
+            let value: f64 = value.parse().unwrap();
+            assert_eq!(samples.insert(name.to_owned(), value), None, "{name}");
+            // Each class of a histogram counts the lower ones too, and the last counts all.
+            if family.ends_with("_bucket") {
+                assert!(value >= class, "{line}");
+                class = if name.contains("+Inf") { 0.0 } else { value };
+            } else if family.ends_with("_count") {
+                let labels = name[family.len()..].trim_end_matches('}');
+                let all = format!("{}_bucket{labels},le=\"+Inf\"}}", family.replace("_count", ""));
+                assert_eq!(samples[&all], value, "{line}");
+            }
         }
     }
     samples
@@ -72,7 +86,7 @@ fn health_is_told(driver: Driver) {
         assert_eq!((answer.status, &*answer.body), (200, "ok\n"), "{path}");
     }
     let head = "HEAD /mercure/health/ready HTTP/1.1\r\nHost: a\r\n\r\n";
-    let mut connection = crate::common::client::Connection::open(hub.admin());
+    let mut connection = Connection::open(hub.admin());
     assert_eq!(connection.send(head).answer_to_head().status, 200);
     for (path, status) in [("/mercure/health/other/ready", 404), ("/x", 404), ("/", 200)] {
         assert_eq!(get(&hub, path).status, status, "{path}");
@@ -103,20 +117,52 @@ fn numbers_are_told(driver: Driver) {
             && sum(numbers, "mercure_updates_failed_total") == 0.0
             && sum(numbers, "petasos_deliveries_total") == 13.0
             && sum(numbers, "petasos_replays_total") == 1.0
+            && sum(numbers, "petasos_worker_subscribers") == 6.0
             && sum(numbers, "petasos_history_updates") == 3.0
+            && sum(numbers, "petasos_history_bytes") > 3.0 * 50.0
+            && sum(numbers, "petasos_history_failed") == 0.0
             && sum(numbers, "petasos_lag_updates") == 0.0
+            // Each worker took each update.
+            && sum(numbers, "petasos_fan_out_seconds_count") == 6.0
             && sum(numbers, "petasos_ready") == 1.0
     };
     until(&hub, "everything is counted", five);
     let shown = numbers(&hub);
     assert!(sum(&shown, "petasos_sent_bytes_total") > 13.0 * 50.0, "{shown:#?}");
-    // Each worker took each update.
-    assert_eq!(sum(&shown, "petasos_fan_out_seconds_count"), 6.0);
+    // Of two workers.
+    for worker in ["0", "1"] {
+        assert!(shown.contains_key(&format!("petasos_deliveries_total{{worker=\"{worker}\"}}")));
+    }
     drop(replay);
     streams.truncate(2);
     until(&hub, "those who left are counted", |numbers| {
         sum(numbers, "mercure_subscribers_connected") == 2.0
             && numbers["petasos_ended_total{reason=\"left\"}"] == 4.0
+            && sum(numbers, "petasos_ended_total") == 4.0
+            && sum(numbers, "mercure_subscribers_total") == 6.0
+    });
+    until(&hub, "time passes", |numbers| sum(numbers, "petasos_uptime_seconds") >= 1.0);
+}
+
+fn what_waits_is_told(driver: Driver) {
+    let hub = Setup::new(driver)
+        .directive("subscriber_buffer 64MiB")
+        .directive("dispatch_timeout 0")
+        .start();
+    let token = tokens::publisher(&["*"]);
+    let held = Connection::open(hub.addr);
+    until(&hub, "a connection", |numbers| sum(numbers, "petasos_worker_requests") == 1.0);
+    drop(held);
+    // Somebody who does not read, and more than the system takes for it.
+    let stalled = Stream::open(hub.addr, "match=a", "");
+    let data = "x".repeat(1_000_000);
+    for _ in 0..16 {
+        publish(hub.addr, &token, &[("topic", "a"), ("data", &data)]);
+    }
+    until(&hub, "bytes that wait", |numbers| sum(numbers, "petasos_waiting_bytes") > 0.0);
+    drop(stalled);
+    until(&hub, "nothing that waits", |numbers| {
+        sum(numbers, "petasos_waiting_bytes") + sum(numbers, "petasos_worker_requests") == 0.0
     });
 }
 
@@ -184,11 +230,46 @@ fn refusals_are_counted_by_reason(driver: Driver) {
     });
 }
 
+fn who_finds_no_room_is_counted(driver: Driver) {
+    let hub = Setup::new(driver)
+        .directive("workers 1")
+        .directive("max_connections 1")
+        .directive("body_budget 64KiB")
+        .directive("max_request_body_size 64KiB")
+        .start();
+    let _stream = Stream::open(hub.addr, "match=a", "");
+    let refused = |numbers: &BTreeMap<String, f64>, reason: &str| {
+        numbers[&format!("petasos_refused_total{{reason=\"{reason}\"}}")]
+    };
+    let subscribe = "GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: hub\r\n\r\n";
+    Connection::open(hub.addr).send(subscribe).head();
+    until(&hub, "who was turned away", |numbers| refused(numbers, "overload") == 1.0);
+    // One body waits for its end, and another has no room beside it.
+    let data = "x".repeat(50_000);
+    let whole = publication(&tokens::publisher(&["*"]), &[("topic", "a"), ("data", &data)]);
+    let mut first = Connection::open(hub.addr);
+    first.send(&whole[..whole.len() - 10]);
+    wait_until("a publication without room", || {
+        Connection::open(hub.addr).send(&whole).answer().status == 503
+    });
+    until(&hub, "who could not publish", |numbers| {
+        refused(numbers, "unavailable") == 1.0
+            && sum(numbers, "mercure_updates_failed_total") == 1.0
+            && sum(numbers, "petasos_refused_total") == 2.0
+    });
+}
+
 fn settings_are_told_without_secrets(driver: Driver) {
-    let hub = Setup::new(driver).directive("heartbeat 17s").start();
+    const URL: &str = "http://127.0.0.1:1/keys?the-password";
+    let hub = Setup::new(driver)
+        .directive("heartbeat 17s")
+        .directive(&format!("issuer urn:other {{\n subscriber {{\n jwks_uri {URL}\n }}\n}}"))
+        .start();
     let config = get(&hub, "/config").body;
-    assert!(config.contains("heartbeat 17s"), "{config}");
-    assert!(!config.contains(SUBSCRIBER_KEY), "{config}");
+    assert!(config.contains("heartbeat 17s") && config.contains("urn:other"), "{config}");
+    for secret in [PUBLISHER_KEY, SUBSCRIBER_KEY, "the-password"] {
+        assert!(!config.contains(secret), "{config}");
+    }
 }
 
 fn the_listener_is_not_the_public_one(driver: Driver) {
@@ -217,36 +298,16 @@ fn healthcheck_asks_it(driver: Driver) {
             .args(["healthcheck", "--admin", address])
             .output()
             .unwrap();
-        crate::common::hub::Output::of(output)
+        Output::of(output)
     };
     assert_eq!(check(&hub.admin().to_string()).code, Some(0));
+    // A hub that is about to end lives and is not ready.
+    let _held = Stream::open(hub.addr, "match=a", "");
+    let address = hub.admin().to_string();
+    hub.signal(libc::SIGTERM);
+    wait_until("a hub that is not ready", || check(&address).code == Some(1));
+    assert!(check(&address).stderr.contains(&address));
     let nobody = check("127.0.0.1:1");
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.stderr.contains("127.0.0.1:1"), "{nobody:?}");
-}
-
-/// The rules of `deploy/alerts.yml` are well formed, and ask for numbers that there are.
-#[test]
-fn alerts_watch_numbers_that_exist() {
-    let hub = Setup::new(Driver::Epoll).start();
-    let shown: BTreeSet<String> =
-        numbers(&hub).into_keys().map(|name| name.split('{').next().unwrap().to_owned()).collect();
-    let rules = include_str!("../deploy/alerts.yml");
-    let mut alerts = 0;
-    for (number, line) in rules.lines().enumerate() {
-        assert!(!line.contains('\t') && line.len() <= 100, "line {}", number + 1);
-        let Some(expr) = line.trim_start().strip_prefix("expr: ") else { continue };
-        alerts += 1;
-        assert_eq!(expr.matches('(').count(), expr.matches(')').count(), "{expr}");
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let names: Vec<_> = expr
-            .split(|c| !is_name(c))
-            .filter(|word| word.starts_with("petasos_") || word.starts_with("mercure_"))
-            .collect();
-        assert!(!names.is_empty(), "{expr}");
-        for name in names {
-            assert!(shown.contains(name), "{name} in {expr}");
-        }
-    }
-    assert!(alerts >= 6, "{alerts}");
 }

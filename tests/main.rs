@@ -7,6 +7,7 @@ use petasos::{metrics, protocol};
 
 mod absent;
 mod admin;
+mod alerts;
 mod authorization;
 mod browser;
 mod cli;
