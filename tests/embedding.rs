@@ -21,6 +21,7 @@ use crate::{
     common::{
         client::{Connection, Stream, encode, publication, publish, try_publish},
         hub::{AUDIENCE, Driver, ISSUER, PUBLISHER_KEY, SUBSCRIBER_KEY},
+        process::{limit_open_files, wait_until},
         tokens,
     },
     on_both_drivers,
@@ -235,7 +236,12 @@ fn connections_of_the_application_are_served_whatever_was_read(driver: Driver) {
 
 #[test]
 fn more_connections_than_are_served_at_a_time_wait_for_their_turn() {
-    // Requests have a tenth of the connections.
+    /// Files that the process may have: a tenth for requests, and a thousand connections may wait.
+    const FILES: u64 = 4096;
+    let name = "more_connections_than_are_served_at_a_time_wait_for_their_turn";
+    if was_run_alone(name, |command| limit_open_files(command, FILES, FILES)) {
+        return;
+    }
     let hub = builder(Driver::Epoll).without_listener().workers(1).start().unwrap();
     let mut clients = Vec::new();
     let refused = loop {
@@ -245,15 +251,19 @@ fn more_connections_than_are_served_at_a_time_wait_for_their_turn() {
             Ok(()) => clients.push(client),
             Err(refused) => break refused,
         }
-        if clients.len() > 3000 {
-            return;
-        }
+        assert!(clients.len() < FILES as usize / 2 - 100, "all of them are taken");
     };
     assert_eq!(refused.reason, NotTakenReason::Full);
-    thread::sleep(Duration::from_millis(1500));
-    let (mut client, stream) = connection();
-    hub.take(stream, b"GET /healthz HTTP/1.0\r\n\r\n".to_vec()).unwrap();
+    // Where there is room again, a connection is served.
     let mut answer = String::new();
+    let (mut client, stream) = connection();
+    let mut waiting = Some(stream);
+    wait_until("room for one more", || {
+        let stream = waiting.take().expect("not taken yet");
+        let taken = hub.take(stream, b"GET /healthz HTTP/1.0\r\n\r\n".to_vec());
+        waiting = taken.err().map(|refused| refused.stream);
+        waiting.is_none()
+    });
     client.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("200 OK"), "{answer}");
 }
@@ -384,19 +394,27 @@ fn a_key_of_the_builder_is_what_clients_sign_with() {
     assert!(client("another").unwrap().publish(&["a"], "x").is_err());
 }
 
-/// Runs this very test once more in a process of its own, where nobody else has threads and files.
-fn a_hub_leaves_nothing_behind(driver: Driver) {
+/// Runs a test of this module once more, in a process where nobody else has threads and files.
+/// False: this is that process.
+fn was_run_alone(name: &str, prepare: impl FnOnce(&mut Command)) -> bool {
     const ALONE: &str = "ALONE_IN_ITS_PROCESS";
-    if std::env::var_os(ALONE).is_none() {
-        let name = format!("embedding::{}::a_hub_leaves_nothing_behind", driver.name());
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([&name, "--exact", "--nocapture"])
-            .env(ALONE, "1")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && told.contains("1 passed"), "{told}{text}");
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let name = format!("embedding::{name}");
+    command.args([&name, "--exact", "--nocapture"]).env(ALONE, "1");
+    prepare(&mut command);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}{text}");
+    true
+}
+
+fn a_hub_leaves_nothing_behind(driver: Driver) {
+    let name = format!("{}::a_hub_leaves_nothing_behind", driver.name());
+    if was_run_alone(&name, |_| ()) {
         return;
     }
     let count = |of: &str| fs::read_dir(format!("/proc/self/{of}")).unwrap().count();
@@ -409,14 +427,14 @@ fn a_hub_leaves_nothing_behind(driver: Driver) {
         hub.publish(&["a"], "x").unwrap();
         publish(addr, &tokens::publisher(&["*"]), &[("topic", "a"), ("data", "y")]);
         assert_eq!(stream.data(2), ["x", "y"]);
-        let (_client, taken) = connection();
+        let (mut client, taken) = connection();
         hub.take(taken, SUBSCRIBE.into()).unwrap();
+        read_to(&mut client, "\r\n\r\n", 1);
         assert!(count("task") > threads);
         assert!(hub.stop());
         drop((hub, stream));
         // Threads that have ended are counted for a moment.
-        thread::sleep(Duration::from_millis(100));
-        assert_eq!(count("task"), threads, "threads after round {round}");
+        wait_until("the end of its threads", || count("task") == threads);
         match round {
             0 => files = count("fd"),
             _ => assert_eq!(count("fd"), files, "files after round {round}"),
