@@ -291,7 +291,7 @@ fn the_listener_is_not_the_public_one(driver: Driver) {
 }
 
 fn healthcheck_asks_it(driver: Driver) {
-    let hub = Setup::new(driver).start();
+    let hub = Setup::new(driver).directive("grace_period 30s").start();
     let check = |address: &str| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_petasos"))
             .env_clear()
@@ -305,8 +305,12 @@ fn healthcheck_asks_it(driver: Driver) {
     let _held = Stream::open(hub.addr, "match=a", "");
     let address = hub.admin().to_string();
     hub.signal(libc::SIGTERM);
-    wait_until("a hub that is not ready", || check(&address).code == Some(1));
-    assert!(check(&address).stderr.contains(&address));
+    wait_until("a hub that says that it is not ready", || {
+        let told = check(&address);
+        told.code == Some(1)
+            && told.stderr.contains(&address)
+            && told.stderr.contains("not ready: the hub is stopping")
+    });
     let nobody = check("127.0.0.1:1");
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.stderr.contains("127.0.0.1:1"), "{nobody:?}");

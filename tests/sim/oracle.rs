@@ -19,12 +19,15 @@ pub(crate) struct Selection {
 }
 
 /// URL patterns, each with the topics that it selects.
-pub(crate) const PATTERNS: [(&str, &[&str]); 5] = [
+pub(crate) const PATTERNS: [(&str, &[&str]); 8] = [
     ("/x/:n", &["/x/1", "/x/2"]),
     ("/x/(1|3)", &["/x/1"]),
     ("/.well-known/:n", &["a", "b"]),
     ("*://*:*/*1", &["/x/1"]),
     ("/y/:n", &[]),
+    ("/x/2", &["/x/2"]),
+    ("/:a/1", &["/x/1"]),
+    ("/:a{/:b}?", &["a", "b", "/x/1", "/x/2"]),
 ];
 
 impl Selection {
