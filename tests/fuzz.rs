@@ -26,7 +26,7 @@ use crate::{
 
 /// Of all runs together.
 fn seconds() -> f64 {
-    std::env::var("PETASOS_FUZZ_SECONDS").map_or(60.0, |text| text.parse().expect("a number"))
+    std::env::var("PETASOS_FUZZ_SECONDS").map_or(20.0, |text| text.parse().expect("a number"))
 }
 
 /// Changes a few bytes: to others, to ones that mean something, away, double, or to a piece of

@@ -91,7 +91,8 @@ pub fn claims(input: &[u8]) -> bool {
     let mut parts = input.rsplitn(2, |byte| *byte == 0xff);
     let claims = parts.next().unwrap_or_default();
     let header = parts.next().unwrap_or(br#"{"alg":"HS256","typ":"at+jwt"}"#);
-    let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let parts = [header, claims];
+    let message = parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
     let key = EncodingKey::from_secret(SECRETS[0]);
     let signature = crypto::sign(message.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
     let token = format!("{message}.{}", signature.expect("a key"));
@@ -108,6 +109,9 @@ pub fn claims(input: &[u8]) -> bool {
     };
     let [header, claims] = [header, claims]
         .map(|part| serde_json::from_slice::<Value>(part).expect("the strict reader takes less"));
+    for (value, part) in [(&header, parts[0]), (&claims, parts[1])] {
+        assert_eq!(members(value), colons(part), "no name is there twice: {}", part.escape_ascii());
+    }
     assert_eq!(header["alg"], "HS256");
     let typ = header["typ"].as_str().expect("a type").to_lowercase();
     assert!(["at+jwt", "application/at+jwt"].contains(&&*typ) && header.get("crit").is_none());
@@ -120,6 +124,30 @@ pub fn claims(input: &[u8]) -> bool {
     assert_eq!(access.publish, granted(&claims, "publish"), "{claims}");
     assert_eq!(*access.subscribe, granted(&claims, "subscribe"), "{claims}");
     true
+}
+
+/// Members of all objects in a value.
+fn members(value: &Value) -> usize {
+    match value {
+        Value::Object(own) => own.len() + own.values().map(members).sum::<usize>(),
+        Value::Array(items) => items.iter().map(members).sum(),
+        _ => 0,
+    }
+}
+
+/// Colons outside of strings: one for each member, in JSON.
+fn colons(json: &[u8]) -> usize {
+    let (mut count, mut in_string, mut is_escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b':' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// What the details of claims that passed grant.
@@ -152,6 +180,10 @@ pub fn jwks(input: &[u8]) -> bool {
     };
     assert!(!set.keys.is_empty() && set.keys.len() <= jwks::KEYS_MAX);
     assert_eq!(jwks::parse(input, &[]).as_ref(), Ok(&set));
+    let document: Value = serde_json::from_slice(input).expect("the strict reader takes less");
+    let entries = document["keys"].as_array().expect("a list of keys");
+    let public = entries.iter().filter(|key| ["RSA", "EC", "OKP"].iter().any(|t| key["kty"] == *t));
+    assert!(set.keys.len() <= public.count(), "what is no public key is no key");
     assert!(set.notes.iter().all(|note| !note.contains('\n')));
     for key in &set.keys {
         let algorithms: Vec<_> = key.algorithms().collect();
