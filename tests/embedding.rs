@@ -219,7 +219,7 @@ fn connections_of_the_application_are_served_whatever_was_read(driver: Driver) {
         let mut answers = String::new();
         client.read_to_string(&mut answers).unwrap();
         assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "after {len}: {answers}");
-        read_to(&mut subscriber, "data: x\n\n\r\n", 2);
+        read_to(&mut subscriber, "\ndata: x\n", 2);
     }
     hub.stop();
     let (_client, stream) = connection();
