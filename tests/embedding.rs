@@ -312,22 +312,27 @@ fn publications_wait_for_workers_as_long_as_they_may(driver: Driver) {
             .start()
             .unwrap();
         let mut stream = Stream::open(hub.addresses()[0], "match=a", "");
-        let sent: Vec<_> =
-            (0..UPDATES).map(|i| hub.send(NewUpdate::new(&["a"], &i.to_string()))).collect();
-        let (mut published, mut overloaded, mut full) = (Vec::new(), 0, 0);
-        for (i, answer) in sent.into_iter().enumerate() {
-            match answer.wait() {
-                Ok(_) => published.push(i.to_string()),
-                Err(PublishError::Overloaded) => overloaded += 1,
-                Err(PublishError::Full) => full += 1,
-                Err(other) => panic!("{other}"),
+        let publish_many = |stream: &mut Stream| {
+            let sent: Vec<_> =
+                (0..UPDATES).map(|i| hub.send(NewUpdate::new(&["a"], &i.to_string()))).collect();
+            let (mut published, mut overloaded, mut full) = (Vec::new(), 0, 0);
+            for (i, answer) in sent.into_iter().enumerate() {
+                match answer.wait() {
+                    Ok(_) => published.push(i.to_string()),
+                    Err(PublishError::Overloaded) => overloaded += 1,
+                    Err(PublishError::Full) => full += 1,
+                    Err(other) => panic!("{other}"),
+                }
             }
-        }
-        assert_eq!(overloaded > 0, may_be_overloaded, "{overloaded}");
-        assert!(may_be_overloaded || published.len() + full == UPDATES);
-        // What was answered is what is delivered, in its order.
-        let got: Vec<_> = published.iter().map(|_| stream.next().unwrap().data).collect();
-        assert_eq!(got, published);
+            assert!(may_be_overloaded || overloaded == 0, "{overloaded}");
+            assert_eq!(published.len() + overloaded + full, UPDATES);
+            // What was answered is what is delivered, in its order.
+            let got: Vec<_> = published.iter().map(|_| stream.next().unwrap().data).collect();
+            assert_eq!(got, published);
+            overloaded > 0
+        };
+        // Where the machine holds up the application more than the worker, the worker keeps up.
+        wait_until("what may happen", || publish_many(&mut stream) == may_be_overloaded);
         hub.publish(&["a"], "end").unwrap();
         assert_eq!(stream.next().unwrap().data, "end");
     }

@@ -1,6 +1,6 @@
 //! URL patterns, against the library that parses them, as it evaluates them itself.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
 use petasos::protocol::{
     limits::Limits,
@@ -9,7 +9,8 @@ use petasos::protocol::{
     text,
     topic::Topic,
 };
-use urlpattern::{UrlPattern, UrlPatternInit, UrlPatternMatchInput};
+use regex::Regex;
+use urlpattern::{RegexSyntax, UrlPattern, UrlPatternInit, UrlPatternMatchInput, regexp::RegExp};
 
 use super::{HASHER, HUB};
 
@@ -62,13 +63,38 @@ pub fn pattern(input: &[u8]) -> bool {
     true
 }
 
-/// What the library makes of a pattern with its own regular expressions, each of its components.
-fn oracle(pattern: &str) -> Option<UrlPattern> {
+/// What the library makes of a pattern, with regular expressions that limit and rewrite nothing.
+fn oracle(pattern: &str) -> Option<UrlPattern<Lazy>> {
     let base = Some(HUB.url().clone());
-    let mut init = UrlPatternInit::parse_constructor_string::<regex::Regex>(pattern, base).ok()?;
+    let mut init = UrlPatternInit::parse_constructor_string::<Lazy>(pattern, base).ok()?;
     // As everywhere in the hub, an absolute pattern has no base.
     if init.protocol.is_some() {
         init.base_url = None;
     }
     UrlPattern::parse(init, Default::default()).ok()
+}
+
+/// Built when it is asked, which few are, and which takes long.
+struct Lazy {
+    source: String,
+    regex: OnceCell<Option<Regex>>,
+}
+
+impl RegExp for Lazy {
+    fn syntax() -> RegexSyntax {
+        RegexSyntax::Rust
+    }
+
+    fn parse(source: &str, _: &str, _: bool) -> Result<Self, ()> {
+        Ok(Lazy { source: source.to_owned(), regex: OnceCell::new() })
+    }
+
+    fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
+        let regex = self.regex.get_or_init(|| Regex::new(&self.source).ok()).as_ref()?;
+        regex.is_match(text).then(Vec::new)
+    }
+
+    fn pattern_string(&self) -> &str {
+        &self.source
+    }
 }
