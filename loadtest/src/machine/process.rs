@@ -92,14 +92,21 @@ impl Server {
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let mut bytes = 0;
         for pid in self.family() {
-            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-            let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-            let kilobytes =
-                line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-            bytes += kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024);
+            bytes += match memory_of(pid) {
+                // A child that ended since the family was listed has no memory any more.
+                Err(_) if pid != self.root => 0,
+                result => result?,
+            };
         }
         Ok(bytes)
     }
+}
+
+fn memory_of(pid: u32) -> io::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+    Ok(kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024))
 }
 
 fn run_time(pid: u32) -> u64 {
@@ -175,6 +182,7 @@ fn parse_list(list: &str) -> HashSet<usize> {
 mod tests {
     use super::*;
     use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     #[test]
     fn lists_of_cores_are_read() {
@@ -189,6 +197,23 @@ mod tests {
         assert_eq!(server.pid(), std::process::id());
         assert!(server.is_running());
         assert!(server.memory().unwrap() > 100_000);
+    }
+
+    #[test]
+    fn the_memory_of_children_that_come_and_go_stops_nothing() {
+        let server = Server::new(std::process::id());
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    std::process::Command::new("true").status().unwrap();
+                }
+                ended.store(true, Relaxed);
+            });
+            while !ended.load(Relaxed) {
+                assert!(server.memory().unwrap() > 100_000);
+            }
+        });
     }
 
     #[test]
