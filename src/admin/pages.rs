@@ -49,20 +49,14 @@ impl Pages {
         let Admin { metrics, exchange, name, .. } = &self.admin;
         let check = check.strip_prefix(&**name).and_then(|c| c.strip_prefix('/')).unwrap_or(check);
         let problem = match check {
-            "ready" if metrics.is_ready() => None,
-            "ready" => Some("not ready: the hub is stopping, or its history cannot be written\n"),
-            "live" => match live::stuck_worker(metrics, exchange) {
-                None => None,
-                Some(worker) => {
-                    let text = format!("worker {worker} does not turn any more\n");
-                    return Response::text(Status::ServiceUnavailable, text.into_bytes());
-                }
-            },
+            "ready" => metrics.obstacle().map(|obstacle| format!("not ready: {obstacle}\n")),
+            "live" => live::stuck_worker(metrics, exchange)
+                .map(|worker| format!("worker {worker} does not turn any more\n")),
             _ => return not_found(),
         };
         match problem {
             None => Response::text(Status::Ok, &b"ok\n"[..]),
-            Some(problem) => Response::text(Status::ServiceUnavailable, problem.as_bytes()),
+            Some(problem) => Response::text(Status::ServiceUnavailable, problem.into_bytes()),
         }
     }
 }

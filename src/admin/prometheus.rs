@@ -1,8 +1,8 @@
 //! The numbers as Prometheus reads them (text exposition format 0.0.4).
 
-use std::{fmt::Write, sync::atomic::Ordering, time::Duration};
+use std::{fmt::Write, time::Duration};
 
-use crate::metrics::{BOUNDS_MICROS, Metrics, Number, Refused, Worker};
+use crate::metrics::{BOUNDS_MICROS, Metrics, Number, Problem, Refused, Worker};
 use crate::{hub::Reason, log::exchange::Exchange};
 
 /// The media type of the text.
@@ -51,9 +51,12 @@ pub(super) fn text(metrics: &Metrics, exchange: &Exchange, uptime: Duration) -> 
     page.one("petasos_tail_bytes", "gauge", "Bytes of these", log.tail_bytes.get());
     page.one("petasos_history_updates", "gauge", "Updates in the history", log.history.get());
     page.one("petasos_history_bytes", "gauge", "Bytes of these", log.history_bytes.get());
-    let failed = u64::from(log.failed.load(Ordering::Relaxed));
+    let problem = log.problem();
+    let failed = u64::from(matches!(problem, Some(Problem::Failed(_))));
     page.one("petasos_history_failed", "gauge", "1: the history cannot be written", failed);
-    let ready = u64::from(metrics.is_ready());
+    let full = u64::from(problem == Some(Problem::NoRoom));
+    page.one("petasos_history_full", "gauge", "1: there is no room for more history", full);
+    let ready = u64::from(metrics.obstacle().is_none());
     page.one("petasos_ready", "gauge", "1: the hub takes publications and subscriptions", ready);
     let seconds = uptime.as_secs();
     page.one("petasos_uptime_seconds", "gauge", "Time since the start", seconds);

@@ -26,6 +26,16 @@ pub enum StreamForm {
     Bare,
 }
 
+impl StreamForm {
+    /// What a client of this version understands.
+    pub fn of(version: Version) -> StreamForm {
+        match version {
+            Version::Http11 => StreamForm::Chunked,
+            Version::Http10 => StreamForm::Bare,
+        }
+    }
+}
+
 /// The fields of a stream that was asked to resume: `last_event_id` is the identifier of the event
 /// before the first one sent, or `earliest` (draft-08 #reconciliation).
 ///
@@ -43,10 +53,8 @@ pub fn last_event_id(last_event_id: &str) -> Fields {
 /// A connection whose driver gives it up to the stream is not kept alive: `envelope.keep_alive`
 /// should then be false. On HTTP/1.0 it never is.
 pub fn encode_start(envelope: &Envelope<'_>, fields: &[&Fields], out: &mut Vec<u8>) -> StreamForm {
-    let (form, keep_alive) = match envelope.version {
-        Version::Http11 => (StreamForm::Chunked, envelope.keep_alive),
-        Version::Http10 => (StreamForm::Bare, false),
-    };
+    let form = StreamForm::of(envelope.version);
+    let keep_alive = form == StreamForm::Chunked && envelope.keep_alive;
     let fields_len: usize = fields.iter().map(|fields| fields.as_bytes().len()).sum();
     out.reserve(320 + envelope.cors.as_bytes().len() + fields_len);
     envelope.encode(Status::Ok, keep_alive, out);

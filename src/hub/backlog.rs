@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Hub, Key, Moment, Outcome, Reason, outbox::Outbox, slab::NONE, subscriber::Stage};
-use crate::protocol::update::{Position, Update};
+use crate::protocol::{
+    events::Events,
+    update::{Position, Update},
+};
 
 impl Hub {
     /// The peer can take something again.
@@ -43,6 +46,17 @@ impl Hub {
 
     /// Puts updates behind what waits for the subscriber.
     pub(super) fn queue_updates(&mut self, key: Key, updates: impl Iterator<Item = Arc<Update>>) {
+        self.queue(key, |outbox| updates.for_each(|update| outbox.push_update(update)));
+    }
+
+    /// Puts a piece of history behind what waits for the subscriber.
+    pub(super) fn queue_events(&mut self, key: Key, events: Events) {
+        let Some(first) = events.first() else { return };
+        let bytes = Bytes::from(events.into_bytes());
+        self.queue(key, |outbox| outbox.push_events(bytes, first));
+    }
+
+    fn queue(&mut self, key: Key, push: impl FnOnce(&mut Outbox)) {
         let subscriber = &mut self.subscribers[key.index()];
         if subscriber.outbox == NONE {
             let outbox = Outbox::new(subscriber.form, Moment::NEVER);
@@ -50,7 +64,7 @@ impl Hub {
         }
         let outbox = &mut self.outboxes[subscriber.outbox];
         let before = outbox.len();
-        updates.for_each(|update| outbox.push_update(update));
+        push(outbox);
         self.waiting_bytes += outbox.len() - before;
         if !outbox.blocked && !outbox.queued {
             outbox.queued = true;

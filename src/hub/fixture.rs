@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Batch, Carrier, Ended, Hub, Joiner, Key, Limits, Moment, Outcome};
 use crate::protocol::{
+    events::Events,
     fixture,
     frame::{Fields, Form, FrameDraft},
     matcher::{Interest, MatcherSet},
@@ -32,6 +33,15 @@ fn set(texts: &[&str]) -> Arc<MatcherSet> {
 /// Matchers as [`fixture::matcher`] reads them.
 pub(super) fn interest(matchers: &[&str], grants: &[&str]) -> Interest {
     Interest { matchers: set(matchers), grants: set(grants) }
+}
+
+/// What history sends for these updates.
+pub(super) fn events(updates: &[Arc<Update>]) -> Events {
+    let mut events = Events::default();
+    for update in updates {
+        events.push(update.position, update.frame.bytes(Form::Bare));
+    }
+    events
 }
 
 impl Fixture {

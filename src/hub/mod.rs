@@ -63,6 +63,7 @@ use self::{
     wheel::Wheel,
 };
 use crate::protocol::{
+    events::Events,
     frame::Form,
     matcher::Interest,
     subscribe::EARLIEST,
@@ -150,11 +151,19 @@ pub enum Reason {
     Slow,
     /// Retention overtook its replay.
     Overtaken,
+    /// The history that it replays cannot be read.
+    Unreadable,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 5] =
-        [Reason::Left, Reason::Deadline, Reason::Stalled, Reason::Slow, Reason::Overtaken];
+    pub const ALL: [Reason; 6] = [
+        Reason::Left,
+        Reason::Deadline,
+        Reason::Stalled,
+        Reason::Slow,
+        Reason::Overtaken,
+        Reason::Unreadable,
+    ];
 
     /// A word for it.
     pub fn name(self) -> &'static str {
@@ -164,6 +173,7 @@ impl Reason {
             Reason::Stalled => "stalled",
             Reason::Slow => "slow",
             Reason::Overtaken => "overtaken",
+            Reason::Unreadable => "unreadable",
         }
     }
 }
@@ -307,7 +317,7 @@ impl Hub {
     pub fn join_replaying(
         &mut self,
         joiner: Joiner,
-        chunk: Vec<Arc<Update>>,
+        chunk: Events,
         through: Position,
         now: Moment,
     ) -> Key {

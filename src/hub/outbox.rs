@@ -14,6 +14,8 @@ use crate::protocol::{
 #[derive(Debug)]
 enum Piece {
     Update(Arc<Update>),
+    /// A piece of history, and the place of its first update.
+    Events(Bytes, Position),
     /// The rest of a response head, of a heartbeat, or of a frame.
     Bytes(Bytes),
 }
@@ -22,7 +24,7 @@ impl Piece {
     fn bytes(&self, form: Form) -> &[u8] {
         match self {
             Piece::Update(update) => update.frame.bytes(form),
-            Piece::Bytes(bytes) => bytes,
+            Piece::Events(bytes, _) | Piece::Bytes(bytes) => bytes,
         }
     }
 }
@@ -73,6 +75,11 @@ impl Outbox {
         self.pieces.push_back(Piece::Update(update));
     }
 
+    pub(super) fn push_events(&mut self, events: Bytes, first: Position) {
+        self.len += events.len();
+        self.pieces.push_back(Piece::Events(events, first));
+    }
+
     pub(super) fn push_bytes(&mut self, bytes: Bytes) {
         self.len += bytes.len();
         self.pieces.push_back(Piece::Bytes(bytes));
@@ -103,6 +110,7 @@ impl Outbox {
     pub(super) fn behind_since(&self) -> Option<Position> {
         self.pieces.iter().find_map(|piece| match piece {
             Piece::Update(update) => Some(update.position),
+            Piece::Events(_, first) => Some(*first),
             Piece::Bytes(_) => None,
         })
     }

@@ -8,10 +8,7 @@ use super::{
     slab::{Key, NONE, Slab},
     subscriber::Stage,
 };
-use crate::protocol::{
-    matcher::Interest,
-    update::{Position, Update},
-};
+use crate::protocol::{events::Events, frame::Form, matcher::Interest, update::Position};
 
 /// A subscriber that is fed from history.
 #[derive(Debug)]
@@ -28,6 +25,7 @@ pub(super) struct Replay {
 pub struct WantedRead {
     pub key: Key,
     pub interest: Interest,
+    pub form: Form,
     pub after: Position,
 }
 
@@ -46,7 +44,7 @@ impl Replays {
 
 impl Hub {
     /// A piece of history for a replaying subscriber, looked through up to `through`.
-    pub fn chunk(&mut self, key: Key, chunk: Vec<Arc<Update>>, through: Position) {
+    pub fn chunk(&mut self, key: Key, chunk: Events, through: Position) {
         let Some(Stage::Replaying(replay)) = self.subscribers.get(key).map(|s| s.stage) else {
             return;
         };
@@ -56,28 +54,30 @@ impl Hub {
         if chunk.is_empty() {
             self.after_flush(key);
         } else {
-            self.counts.deliveries += chunk.len() as u64;
-            self.queue_updates(key, chunk.into_iter());
+            self.counts.deliveries += chunk.count();
+            self.queue_events(key, chunk);
         }
     }
 
-    /// Retention overtook a replaying subscriber. It is cut rather than moved forward: its headers
-    /// promised more.
-    pub fn overtaken(&mut self, key: Key) {
-        self.end(key, Reason::Overtaken);
+    /// History cannot be read on for a replaying subscriber. It is cut rather than moved forward:
+    /// its headers promised more.
+    pub fn cut_replay(&mut self, key: Key, reason: Reason) {
+        self.end(key, reason);
     }
 
     /// The next piece of history that somebody needs; to be answered with [`Hub::chunk`] or
-    /// [`Hub::overtaken`].
+    /// [`Hub::cut_replay`].
     pub fn next_read(&mut self) -> Option<WantedRead> {
         // Half of the room for what waits is kept for live subscribers.
         if self.waiting_bytes > self.limits.outbox_budget / 2 {
             return None;
         }
         while let Some(key) = self.replays.wanted.pop_front() {
-            if let Some(Stage::Replaying(replay)) = self.subscribers.get(key).map(|s| s.stage) {
+            let Some(subscriber) = self.subscribers.get(key) else { continue };
+            if let Stage::Replaying(replay) = subscriber.stage {
                 let Replay { interest, through, .. } = &self.replays.table[replay];
-                return Some(WantedRead { key, interest: interest.clone(), after: *through });
+                let (interest, form) = (interest.clone(), subscriber.form);
+                return Some(WantedRead { key, interest, form, after: *through });
             }
         }
         None
@@ -139,7 +139,7 @@ mod tests {
     use crate::{
         hub::{
             Key, Limits, Reason, WantedRead,
-            fixture::{Fixture, interest},
+            fixture::{Fixture, events, interest},
         },
         protocol::update::{Position, Update},
     };
@@ -151,7 +151,7 @@ mod tests {
     /// A subscriber to `a` that starts at the beginning; `chunk` is its first piece.
     fn replay(f: &mut Fixture, chunk: &[Arc<Update>], through: u64) -> Key {
         let joiner = Fixture::joiner(1, interest(&["a"], &["a"]));
-        f.hub.join_replaying(joiner, chunk.to_vec(), Position(through), f.now)
+        f.hub.join_replaying(joiner, events(chunk), Position(through), f.now)
     }
 
     /// Publishes ten updates, every other one to `a`. Returns them.
@@ -216,13 +216,13 @@ mod tests {
         let WantedRead { key: wanted, after, .. } = f.hub.next_read().expect("too far back");
         assert_eq!((wanted, after), (key, Position(0)));
         assert!(f.hub.next_read().is_none(), "one read at a time");
-        f.hub.chunk(key, vec![Arc::clone(&updates[0])], Position(2));
+        f.hub.chunk(key, events(&updates[..1]), Position(2));
         assert!(f.hub.next_read().is_none(), "not before it took what it was given");
         f.run();
         let WantedRead { after, .. } = f.hub.next_read().expect("still too far back");
         assert_eq!(after, Position(2));
         let rest = [2, 4, 6].map(|i| Arc::clone(&updates[i]));
-        f.hub.chunk(key, rest.to_vec(), Position(8));
+        f.hub.chunk(key, events(&rest), Position(8));
         f.run();
         assert!(f.hub.next_read().is_none());
         assert_eq!(f.got(1), [1, 3, 5, 7, 9]);
@@ -268,10 +268,10 @@ mod tests {
         f.run();
         let key = replay(&mut f, &[], 0);
         assert!(f.hub.next_read().is_some());
-        f.hub.overtaken(key);
+        f.hub.cut_replay(key, Reason::Overtaken);
         f.run();
         assert_eq!(f.ended.iter().map(|e| e.reason).collect::<Vec<_>>(), [Reason::Overtaken]);
-        f.hub.chunk(key, vec![], Position(3));
+        f.hub.chunk(key, events(&[]), Position(3));
         assert_eq!((f.hub.len(), f.hub.census().replays), (0, 0));
     }
 
@@ -280,7 +280,7 @@ mod tests {
         let mut f = Fixture::new(window(64));
         ten(&mut f);
         let joiner = Fixture::joiner(1, interest(&["a"], &["other"]));
-        f.hub.join_replaying(joiner, vec![], Position(0), f.now);
+        f.hub.join_replaying(joiner, events(&[]), Position(0), f.now);
         let update = f.update(&["a"], true);
         f.hub.take(update);
         f.take("a");

@@ -28,10 +28,16 @@ pub struct Ack {
     pub outcome: Result<Arc<Update>, Unavailable>,
 }
 
-/// The log takes no more publications until the hub is restarted.
+/// Why the log does not take a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the history cannot be written; the hub takes no more updates until it is restarted")]
-pub struct Unavailable;
+pub enum Unavailable {
+    /// For good.
+    #[error("the history cannot be written; the hub takes no more updates until it is restarted")]
+    Failed,
+    /// Until there is room again. It was not written, and may be tried again.
+    #[error("there is no room for more history; try again later")]
+    NoRoom,
+}
 
 /// How much the queues hold.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::protocol::{
+    events::Events,
+    frame::Form,
     matcher::Interest,
     subscribe::Since,
     update::{Position, Update},
@@ -10,31 +12,62 @@ use crate::protocol::{
 
 /// Keeps committed updates. Only the log's thread writes.
 pub trait Store: Send {
+    /// Whether updates can be appended now. Where there is no room they are refused until there is
+    /// some; the log is woken then. After an error the store is never written again.
+    fn has_room(&mut self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
     /// Makes `updates`, which follow each other and what was appended before, as durable as the
     /// store promises, all or none. After an error the store is never written again.
     fn append(&mut self, updates: &[Arc<Update>]) -> Result<(), StoreError>;
+
+    /// There is nothing to append for now.
+    fn rest(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// How much is retained: updates and their bytes.
     fn retained(&self) -> (u64, u64);
 }
 
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn has_room(&mut self) -> Result<bool, StoreError> {
+        (**self).has_room()
+    }
+
+    fn append(&mut self, updates: &[Arc<Update>]) -> Result<(), StoreError> {
+        (**self).append(updates)
+    }
+
+    fn rest(&mut self) -> Result<(), StoreError> {
+        (**self).rest()
+    }
+
+    fn retained(&self) -> (u64, u64) {
+        (**self).retained()
+    }
+}
+
 /// The history could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("writing the history failed")]
+#[error("writing the history failed: {0}")]
 pub struct StoreError(#[from] pub std::io::Error);
 
 /// Reads what is retained, on any thread but workers and the log.
 pub trait History: Send + Sync {
     /// Where a subscriber that asks to resume `since` starts.
-    fn locate(&self, since: &Since, unknown: UnknownId) -> Located;
+    fn locate(&self, since: &Since, unknown: UnknownId) -> Result<Located, Unreadable>;
 
-    /// The updates after `after` that `interest` selects, in order: at most about `budget`.
+    /// The updates after `after` that `interest` selects, in order and as streams of this `form`
+    /// send them: at most about `budget`.
     fn read(
         &self,
         after: Position,
         interest: &Interest,
+        form: Form,
         budget: ReadBudget,
-    ) -> Result<Chunk, Overtaken>;
+    ) -> Result<Chunk, Unreadable>;
 }
 
 /// What to do with a last event id that is not (or no longer) known.
@@ -69,20 +102,37 @@ pub struct Located {
     /// The value of `Mercure-Last-Event-ID`: the id of the update at `position`, or `earliest`
     /// (draft-08 #reconciliation).
     pub last_event_id: Box<str>,
+    /// Why it does not start at the id that was asked for.
+    pub gap: Option<Gap>,
+}
+
+/// Why a history cannot be resumed at an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// No update of this history is known to have borne it.
+    Unknown,
+    /// It was an update of this history, which is no longer retained.
+    Trimmed,
 }
 
 /// A piece of history.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
-    pub updates: Vec<Arc<Update>>,
+    pub events: Events,
     /// Everything up to here was looked at.
     pub through: Position,
 }
 
-/// Retention removed updates that the reader had not read yet.
+/// Why history cannot be read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the history no longer reaches back to where this replay was")]
-pub struct Overtaken;
+pub enum Unreadable {
+    /// Retention removed updates that the reader had not read yet.
+    #[error("the history no longer reaches back to where this replay was")]
+    Overtaken,
+    /// The operator was told why.
+    #[error("the history cannot be read")]
+    Failed,
+}
 
 /// Given back with the reply: whom a read is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +149,8 @@ pub struct Read {
     pub worker: usize,
     pub token: Token,
     pub interest: Interest,
+    /// Of the stream that is fed.
+    pub form: Form,
     pub from: From,
 }
 
@@ -114,7 +166,14 @@ pub enum From {
 #[derive(Debug)]
 pub struct Reply {
     pub token: Token,
-    /// For [`From::Since`] only.
-    pub located: Option<Located>,
-    pub chunk: Result<Chunk, Overtaken>,
+    pub outcome: Outcome,
+}
+
+/// What a read brought.
+#[derive(Debug)]
+pub enum Outcome {
+    /// For [`From::Since`]: where the replay starts, and the first piece.
+    Start(Result<(Located, Chunk), Unreadable>),
+    /// For [`From::After`].
+    Chunk(Result<Chunk, Unreadable>),
 }

@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::history::{
-    Chunk, History, Located, Overtaken, ReadBudget, Store, StoreError, UnknownId,
+    Chunk, Gap, History, Located, ReadBudget, Store, StoreError, UnknownId, Unreadable,
 };
 use crate::protocol::{
-    id::IdCipher,
+    frame::Form,
+    id::{IdCipher, Place},
     matcher::Interest,
     subscribe::{EARLIEST, Since},
     update::{Position, Update},
@@ -95,6 +96,15 @@ impl Memory {
         generated.into_iter().chain(given).min()
     }
 
+    /// Why `id`, which was not found, is not there.
+    fn gap(&self, kept: &Kept, id: &str) -> Gap {
+        let was_ours = |place: Place| {
+            let was_given = Position::START < place.position && place.position <= kept.start();
+            place.incarnation == self.incarnation && was_given
+        };
+        if self.cipher.decode(id).is_some_and(was_ours) { Gap::Trimmed } else { Gap::Unknown }
+    }
+
     fn trim(&self, kept: &mut Kept) {
         let Retention { updates, bytes } = self.retention;
         let exceeds = |kept: &Kept| {
@@ -133,42 +143,48 @@ impl Store for Memory {
 }
 
 impl History for Memory {
-    fn locate(&self, since: &Since, unknown: UnknownId) -> Located {
+    fn locate(&self, since: &Since, unknown: UnknownId) -> Result<Located, Unreadable> {
         let kept = self.read_lock();
-        let earliest = || Located { position: kept.start(), last_event_id: EARLIEST.into() };
+        let earliest =
+            || Located { position: kept.start(), last_event_id: EARLIEST.into(), gap: None };
         let newest = || Located {
             position: kept.last,
             last_event_id: kept.updates.back().map_or(EARLIEST, |update| update.id()).into(),
+            gap: None,
         };
-        let unknown_id = || match unknown {
-            UnknownId::All => earliest(),
-            UnknownId::Live => newest(),
+        let unknown_id = |gap| {
+            let located = match unknown {
+                UnknownId::All => earliest(),
+                UnknownId::Live => newest(),
+            };
+            Located { gap: Some(gap), ..located }
         };
-        match since {
+        Ok(match since {
             Since::Earliest => earliest(),
             Since::Empty => newest(),
             Since::Id(id) => match self.find(&kept, id) {
-                Some(position) => Located { position, last_event_id: id.clone() },
-                None => unknown_id(),
+                Some(position) => Located { position, last_event_id: id.clone(), gap: None },
+                None => unknown_id(self.gap(&kept, id)),
             },
-            Since::Unknown => unknown_id(),
-        }
+            Since::Unknown => unknown_id(Gap::Unknown),
+        })
     }
 
     fn read(
         &self,
         after: Position,
         interest: &Interest,
+        form: Form,
         budget: ReadBudget,
-    ) -> Result<Chunk, Overtaken> {
+    ) -> Result<Chunk, Unreadable> {
         /// Updates that are taken while the lock is held.
         const UNDER_LOCK: usize = 256;
-        let mut chunk = Chunk { updates: Vec::new(), through: after };
-        let (mut bytes, mut looked_at) = (0, 0);
-        while bytes < budget.bytes && looked_at < budget.updates {
+        let mut chunk = Chunk { through: after, ..Chunk::default() };
+        let mut looked_at = 0;
+        while chunk.events.len() < budget.bytes && looked_at < budget.updates {
             let kept = self.read_lock();
             if chunk.through < kept.start() {
-                return Err(Overtaken);
+                return Err(Unreadable::Overtaken);
             }
             let index = (chunk.through.0 - kept.start().0) as usize;
             if index >= kept.updates.len() {
@@ -182,9 +198,8 @@ impl History for Memory {
                 chunk.through = update.position;
                 looked_at += 1;
                 if interest.selects(&update) {
-                    bytes += update.frame.len();
-                    chunk.updates.push(update);
-                    if bytes >= budget.bytes {
+                    chunk.events.push(update.position, update.frame.bytes(form));
+                    if chunk.events.len() >= budget.bytes {
                         break;
                     }
                 }
@@ -242,22 +257,26 @@ mod tests {
         }
 
         fn locate_as(&self, since: &Since, unknown: UnknownId) -> (u64, String) {
-            let located = self.memory.locate(since, unknown);
+            let located = self.memory.locate(since, unknown).unwrap();
             (located.position.0, located.last_event_id.into())
         }
 
-        fn read(&self, after: u64, interest: &Interest) -> Result<Vec<u64>, Overtaken> {
+        fn read(&self, after: u64, interest: &Interest) -> Result<Vec<u64>, Unreadable> {
             let budget = ReadBudget { bytes: 1, updates: 1000 };
             let (mut after, mut got) = (Position(after), vec![]);
             loop {
-                let chunk = self.memory.read(after, interest, budget)?;
+                let chunk = self.memory.read(after, interest, Form::Chunked, budget)?;
                 if chunk.through == after {
                     return Ok(got);
                 }
-                assert!(chunk.updates.len() <= 1, "the budget of bytes is one update at a time");
-                got.extend(chunk.updates.iter().map(|update| update.position.0));
+                assert!(chunk.events.count() <= 1, "the budget of bytes is one update at a time");
+                got.extend(chunk.events.first().map(|position| position.0));
                 after = chunk.through;
             }
+        }
+
+        fn gap(&self, id: &str) -> Option<Gap> {
+            self.memory.locate(&Since::Id(id.into()), UnknownId::All).unwrap().gap
         }
     }
 
@@ -312,6 +331,24 @@ mod tests {
     }
 
     #[test]
+    fn why_an_id_is_not_there_is_told() {
+        let mut f = fixture(Retention { updates: 2, bytes: 0 });
+        for id in [None, Some("given"), None, None] {
+            f.publish("t", id, false);
+        }
+        assert_eq!(f.gap(&f.ids[3]), None);
+        assert_eq!(f.gap(&f.ids[0]), Some(Gap::Trimmed));
+        // Nothing is left that could tell.
+        assert_eq!(f.gap("given"), Some(Gap::Unknown));
+        let other = fixture(UNLIMITED).memory.cipher.encode(Place {
+            incarnation: 2,
+            position: Position(1),
+            sub_position: 0,
+        });
+        assert_eq!(f.gap(str::from_utf8(&other).unwrap()), Some(Gap::Unknown));
+    }
+
+    #[test]
     fn an_id_counts_only_if_the_update_at_its_place_bears_it() {
         let mut f = fixture(UNLIMITED);
         f.publish("t", Some("given"), false);
@@ -359,7 +396,7 @@ mod tests {
             f.publish("a", None, false);
         }
         let all = interest(Matcher::Any, &[]);
-        assert_eq!(f.read(2, &all), Err(Overtaken));
+        assert_eq!(f.read(2, &all), Err(Unreadable::Overtaken));
         assert_eq!(f.read(3, &all), Ok(vec![4, 5]));
     }
 

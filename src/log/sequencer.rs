@@ -1,17 +1,31 @@
 //! What the log does in one turn. Pure but for its store: the log's thread and the simulator run
 //! the same code.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use super::{
     exchange::{Ack, Exchange, Publish, Ticket, Unavailable},
-    history::Store,
+    history::{Store, StoreError},
     sequence::{LagLimits, Places, Sequence},
 };
-use crate::{metrics, protocol::update::Update};
+use crate::{
+    metrics::{self, Problem},
+    protocol::update::Update,
+};
 
 /// Publications that are made durable together, at most. Bounds the time of a turn.
 const GROUP_MAX: usize = 1024;
+/// Bytes of them, at most; the last one may exceed it.
+pub const GROUP_BYTES_MAX: usize = 512 * 1024;
+
+/// Whether the store takes updates.
+#[derive(Debug)]
+enum State {
+    Writable,
+    NoRoom,
+    /// For good, and why.
+    Failed(StoreError),
+}
 
 /// Takes publications, gives them their places, commits them, answers, and hands them over.
 pub struct Sequencer<S> {
@@ -19,7 +33,7 @@ pub struct Sequencer<S> {
     sequence: Sequence,
     places: Places,
     store: S,
-    failed: bool,
+    state: State,
     /// Updates that were committed.
     committed: u64,
     /// Who published the updates of `group`, one for one.
@@ -35,7 +49,7 @@ impl<S: Store> Sequencer<S> {
             sequence,
             places,
             store,
-            failed: false,
+            state: State::Writable,
             committed: 0,
             authors: Vec::new(),
             group: Vec::new(),
@@ -46,14 +60,18 @@ impl<S: Store> Sequencer<S> {
     /// on the bell and takes one more turn, so that nothing is slept through.
     pub fn turn(&mut self) -> bool {
         self.note_finished();
+        self.look_at_store();
         let took = self.take_group();
         let acks = self.commit_group();
         let handed = self.hand_over();
         self.answer(acks);
         if took || handed {
             self.wake();
+        } else {
+            self.rest();
         }
-        self.exchange.admit(self.sequence.admits());
+        let has_room = !matches!(self.state, State::NoRoom);
+        self.exchange.admit(self.sequence.admits() && has_room);
         took || handed
     }
 
@@ -65,7 +83,12 @@ impl<S: Store> Sequencer<S> {
         metrics.tail_bytes.set(tail_bytes);
         metrics.history.set(history);
         metrics.history_bytes.set(history_bytes);
-        metrics.failed.store(self.failed, Ordering::Relaxed);
+        let problem = match &self.state {
+            State::Writable => None,
+            State::NoRoom => Some(Problem::NoRoom),
+            State::Failed(error) => Some(Problem::Failed(error.to_string())),
+        };
+        metrics.set_problem(problem);
     }
 
     /// Committed updates that are kept for workers, and their bytes.
@@ -79,18 +102,55 @@ impl<S: Store> Sequencer<S> {
         }
     }
 
+    /// Finds out whether updates can be appended.
+    fn look_at_store(&mut self) {
+        if let State::Failed(_) = self.state {
+            return;
+        }
+        match (self.store.has_room(), &self.state) {
+            (Ok(true), State::NoRoom) => {
+                tracing::info!("there is room for history again: updates are taken");
+                self.state = State::Writable;
+            }
+            (Ok(false), State::Writable) => {
+                tracing::warn!("there is no room for more history: no updates are taken for now");
+                self.state = State::NoRoom;
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) => self.fail(error),
+        }
+    }
+
+    fn rest(&mut self) {
+        if let State::Failed(_) = self.state {
+            return;
+        }
+        if let Err(error) = self.store.rest() {
+            self.fail(error);
+        }
+    }
+
+    /// What the store may or may not have kept is never acknowledged, never delivered and never
+    /// written again: only a restart finds out.
+    fn fail(&mut self, error: StoreError) {
+        tracing::error!(%error, "the history cannot be written: no more updates are taken");
+        self.state = State::Failed(error);
+    }
+
     /// Takes from every publisher in turn, so that none can keep the others waiting.
     fn take_group(&mut self) -> bool {
-        let mut took_any = false;
+        let is_writable = matches!(self.state, State::Writable);
+        let (mut took_any, mut bytes) = (false, 0);
         loop {
             let mut took = false;
             for (publisher, port) in self.exchange.publishers().iter().enumerate() {
-                if self.group.len() == GROUP_MAX {
+                if self.group.len() == GROUP_MAX || bytes >= GROUP_BYTES_MAX {
                     return true;
                 }
                 if let Some(Publish { ticket, draft }) = port.inlet.pop() {
                     self.authors.push((publisher, ticket));
-                    if !self.failed {
+                    if is_writable {
+                        bytes += draft.footprint();
                         self.group.push(Arc::new(self.places.place(draft)));
                     }
                     took = true;
@@ -108,19 +168,20 @@ impl<S: Store> Sequencer<S> {
         if !self.group.is_empty()
             && let Err(error) = self.store.append(&self.group)
         {
-            // What the store may or may not have kept is never acknowledged, never delivered and
-            // never written again: only a restart finds out.
-            self.failed = true;
             self.group.clear();
-            tracing::error!(%error, "the history cannot be written: no more updates are taken");
+            self.fail(error);
         }
+        let refusal = match self.state {
+            State::NoRoom => Unavailable::NoRoom,
+            State::Writable | State::Failed(_) => Unavailable::Failed,
+        };
         self.committed += self.group.len() as u64;
         let mut updates = self.group.drain(..);
         let acks = self
             .authors
             .drain(..)
             .map(|(publisher, ticket)| {
-                let outcome = updates.next().ok_or(Unavailable);
+                let outcome = updates.next().ok_or(refusal);
                 if let Ok(update) = &outcome {
                     self.sequence.commit(Arc::clone(update));
                 }

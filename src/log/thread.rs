@@ -15,7 +15,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use super::{
     bell::{Doze, Ring},
     exchange::Exchange,
-    history::{Chunk, From, History, Overtaken, Read, ReadBudget, Reply, Store, UnknownId},
+    history::{From, History, Outcome, Read, ReadBudget, Reply, Store, UnknownId, Unreadable},
     sequencer::Sequencer,
 };
 use crate::metrics;
@@ -145,19 +145,23 @@ fn serve(history: &dyn History, exchange: &Exchange, queue: &Receiver<Read>, unk
 
 /// Reads what `read` asks for.
 pub fn answer(history: &dyn History, read: Read, unknown: UnknownId) -> Reply {
-    let budget = ReadBudget::CHUNK;
-    let (located, chunk): (_, Result<Chunk, Overtaken>) = match read.from {
-        From::After(position) => (None, history.read(position, &read.interest, budget)),
-        From::Since(since) => loop {
-            let located = history.locate(&since, unknown);
-            match history.read(located.position, &read.interest, budget) {
+    let Read { token, interest, form, from, .. } = read;
+    let piece = |after| history.read(after, &interest, form, ReadBudget::CHUNK);
+    let outcome = match from {
+        From::After(position) => Outcome::Chunk(piece(position)),
+        From::Since(since) => Outcome::Start(loop {
+            let located = match history.locate(&since, unknown) {
+                Ok(located) => located,
+                Err(error) => break Err(error),
+            };
+            match piece(located.position) {
                 // Retention came between the two: look again, nothing was promised yet.
-                Err(Overtaken) => continue,
-                chunk => break (Some(located), chunk),
+                Err(Unreadable::Overtaken) => continue,
+                chunk => break chunk.map(|chunk| (located, chunk)),
             }
-        },
+        }),
     };
-    Reply { token: read.token, located, chunk }
+    Reply { token, outcome }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 
 mod histogram;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 pub use self::histogram::{BOUNDS_MICROS, Histogram};
 use crate::hub;
@@ -147,8 +150,8 @@ impl Worker {
 /// What the log shows.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// The history cannot be written any more.
-    pub failed: AtomicBool,
+    /// Why no updates are taken.
+    problem: Mutex<Option<Problem>>,
     /// Updates that were committed since the start.
     pub updates: Number,
     /// Updates that are kept for workers that are behind.
@@ -156,6 +159,25 @@ pub struct Log {
     pub tail_bytes: Number,
     pub history: Number,
     pub history_bytes: Number,
+}
+
+/// Why the log takes no updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// There is no room for more history.
+    NoRoom,
+    /// The history cannot be written any more; with the reason.
+    Failed(String),
+}
+
+impl Log {
+    pub fn problem(&self) -> Option<Problem> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_problem(&self, problem: Option<Problem>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
 }
 
 /// What all parts of a hub show.
@@ -173,8 +195,17 @@ impl Metrics {
         Metrics { workers, log: Log::default(), draining: AtomicBool::new(false) }
     }
 
-    /// Whether the hub takes publications and subscriptions.
-    pub fn is_ready(&self) -> bool {
-        !self.log.failed.load(Ordering::Relaxed) && !self.draining.load(Ordering::Relaxed)
+    /// Why the hub does not take publications and subscriptions; `None`: it does.
+    pub fn obstacle(&self) -> Option<String> {
+        match self.log.problem() {
+            _ if self.draining.load(Ordering::Relaxed) => Some("the hub is stopping".to_owned()),
+            None => None,
+            Some(Problem::NoRoom) => {
+                Some("there is no room for more history: is the disk full?".to_owned())
+            }
+            Some(Problem::Failed(reason)) => {
+                Some(format!("{reason}; the hub takes no more updates until it is restarted"))
+            }
+        }
     }
 }

@@ -3,9 +3,11 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use super::{
+    hub_url::HubUrl,
     pattern::{Pattern, PatternError},
     text::{self, ForbiddenCharacter},
     topic::Topic,
+    topic_url::TopicUrl,
     update::Update,
 };
 
@@ -115,27 +117,46 @@ impl MatcherSet {
 
     /// Whether any matcher of the set selects `topic`.
     pub fn matches(&self, topic: &Topic) -> bool {
-        // `Any` sorts first; exact matchers are found by binary search, without a copy of `topic`;
+        self.contains_text(topic.text())
+            || (self.has_patterns()
+                && topic.url().is_some_and(|url| self.patterns().any(|p| p.matches(url))))
+    }
+
+    /// Whether any matcher of the set selects the topic `text`, of which nothing is known but that.
+    /// It is read as a URL only if the set has patterns; relative to `hub`.
+    pub fn matches_text(&self, text: &str, hub: &HubUrl) -> bool {
+        self.contains_text(text)
+            || (self.has_patterns()
+                && TopicUrl::resolve(text, hub.url()).is_some_and(|url| {
+                    let url = url.components(text);
+                    self.patterns().any(|pattern| pattern.matches(url))
+                }))
+    }
+
+    /// Whether the wildcard or an exact matcher of the set selects the topic.
+    fn contains_text(&self, text: &str) -> bool {
+        // `Any` sorts first; exact matchers are found by binary search, without a copy of `text`;
         // patterns sort last.
         if self.sorted.first() == Some(&Matcher::Any) {
             return true;
         }
         let found = self.sorted.binary_search_by(|matcher| match matcher {
             Matcher::Any => Ordering::Less,
-            Matcher::Exact(text) => (**text).cmp(topic.text()),
+            Matcher::Exact(exact) => (**exact).cmp(text),
             Matcher::Pattern(_) => Ordering::Greater,
         });
-        found.is_ok() || self.patterns_match(topic)
+        found.is_ok()
     }
 
-    fn patterns_match(&self, topic: &Topic) -> bool {
-        let patterns = self.sorted.iter().rev().map_while(|matcher| match matcher {
-            Matcher::Pattern(pattern) => Some(pattern),
+    fn has_patterns(&self) -> bool {
+        matches!(self.sorted.last(), Some(Matcher::Pattern(_)))
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.sorted.iter().rev().map_while(|matcher| match matcher {
+            Matcher::Pattern(pattern) => Some(&**pattern),
             Matcher::Any | Matcher::Exact(_) => None,
-        });
-        let mut patterns = patterns.peekable();
-        patterns.peek().is_some()
-            && topic.url().is_some_and(|url| patterns.any(|pattern| pattern.matches(url)))
+        })
     }
 
     /// Bytes that the set holds beside its own size.
@@ -175,6 +196,17 @@ impl Interest {
     /// its topics and, if it is private, a grant covers one of them, not necessarily the same.
     pub fn selects(&self, update: &Update) -> bool {
         self.matchers.matches_any(&update.topics) && self.may_read(update)
+    }
+
+    /// [`Interest::selects`] for an update of which only the texts of its topics are at hand.
+    pub fn selects_texts<'a>(
+        &self,
+        topics: impl Iterator<Item = &'a str> + Clone,
+        private: bool,
+        hub: &HubUrl,
+    ) -> bool {
+        topics.clone().any(|topic| self.matchers.matches_text(topic, hub))
+            && (!private || topics.clone().any(|topic| self.grants.matches_text(topic, hub)))
     }
 
     /// Whether the grants allow `update` to be read (draft-08 #subscribers).

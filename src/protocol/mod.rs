@@ -4,6 +4,7 @@
 //! The sentences of the specification are cited as `draft-08 #anchor` beside the code that
 //! implements them.
 
+pub mod events;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod frame;

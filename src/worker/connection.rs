@@ -23,7 +23,7 @@ use super::{
     endpoint::{Denied, Endpoint, Subscribe},
     link,
     local::Local,
-    pump::{PublishError, Start},
+    pump::PublishError,
     settings::Overload,
     sockets::{discard, send_now},
 };
@@ -418,13 +418,13 @@ impl<'a> Connection<'a> {
         let Some(since) = since else {
             return self.start(&head, admitted, &Fields::NONE, None).await;
         };
-        let interest = admitted.interest.clone();
-        let start = local.pump(|pump| pump.start_replay(since, interest));
+        let (interest, form) = (admitted.interest.clone(), form_of(&head));
+        let start = local.pump(|pump| pump.start_replay(since.clone(), interest, form));
         local.nudge();
-        let Start { located, chunk } =
-            poll_fn(|cx| local.pump(|pump| pump.poll_start(start, cx))).await;
-        // Retention cannot come between the look-up and the first piece: they are one read.
-        let Ok(chunk) = chunk else { return Err(Lost) };
+        let start = poll_fn(|cx| local.pump(|pump| pump.poll_start(start, cx))).await;
+        let Ok((located, chunk)) = start else {
+            return self.turn_away(&head, Some(&since), Refused::Unavailable).await;
+        };
         let fields = stream::last_event_id(&located.last_event_id);
         self.start(&head, admitted, &fields, Some(chunk)).await
     }
@@ -457,14 +457,15 @@ impl<'a> Connection<'a> {
         let link = self.local.settings.endpoint.identity.link(request);
         // The socket is closed after a stream: it must not go back into a client's pool.
         envelope.keep_alive &= envelope.head_only && request.body == BodyLength::None;
-        let (form, keep_alive) = match stream::encode_start(&envelope, &[link, fields], &mut head) {
-            StreamForm::Chunked => (Form::Chunked, envelope.keep_alive),
-            StreamForm::Bare => (Form::Bare, false),
+        let keep_alive = match stream::encode_start(&envelope, &[link, fields], &mut head) {
+            StreamForm::Chunked => envelope.keep_alive,
+            StreamForm::Bare => false,
         };
         if envelope.head_only {
             self.send(head).await?;
             return Ok(if keep_alive { Next::Request } else { Next::Linger });
         }
+        let form = form_of(request);
         Ok(Next::Stream(Stream { head, form, admitted, start }))
     }
 
@@ -481,6 +482,7 @@ impl<'a> Connection<'a> {
         if local.settings.overload == Overload::Reject {
             let detail = match why {
                 Refused::ClientLimit => "your address has as many subscribers as one may have",
+                Refused::Unavailable => "the history cannot be read; try again later",
                 _ => "the hub has as many subscribers as it takes; try again later",
             };
             let form = ProblemForm::asked_for(request);
@@ -598,6 +600,14 @@ impl<'a> Connection<'a> {
     }
 }
 
+/// How events are sent to whoever asked for them.
+fn form_of(request: &Head) -> Form {
+    match StreamForm::of(request.version) {
+        StreamForm::Chunked => Form::Chunked,
+        StreamForm::Bare => Form::Bare,
+    }
+}
+
 fn refused_by(refusal: Refusal) -> Refused {
     match refusal.status() {
         Status::ContentTooLarge | Status::UriTooLong | Status::HeaderFieldsTooLarge => {
@@ -648,8 +658,8 @@ fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     local.pump(|pump| {
         let key = match start {
             None => pump.join(now, open),
-            Some(Chunk { updates, through }) => {
-                pump.hub.join_replaying(open(), updates, through, now)
+            Some(Chunk { events, through }) => {
+                pump.hub.join_replaying(open(), events, through, now)
             }
         };
         if let Some(counted) = counted {

@@ -17,12 +17,13 @@ use super::{
     submissions::{self, Submissions},
 };
 use crate::{
-    hub::{Batch, Ended, Hub, Joiner, Key, Moment, Outcome, WantedRead},
+    hub::{Batch, Ended, Hub, Joiner, Key, Moment, Outcome, Reason, WantedRead},
     log::{
         exchange::{Exchange, Ticket},
-        history::{Chunk, From, Located, Overtaken, Read, Reply, Token},
+        history::{self, Chunk, From, Located, Read, Reply, Token, Unreadable},
     },
     protocol::{
+        frame::Form,
         matcher::Interest,
         subscribe::Since,
         time::UnixTime,
@@ -43,10 +44,14 @@ pub trait Outside {
 }
 
 /// The start of a replay, and the first piece of it.
-#[derive(Debug)]
-pub struct Start {
-    pub located: Located,
-    pub chunk: Result<Chunk, Overtaken>,
+pub type Start = Result<(Located, Chunk), Unreadable>;
+
+/// A replay whose start is to be looked up.
+struct WantedStart {
+    promise: PromiseId,
+    since: Since,
+    interest: Interest,
+    form: Form,
 }
 
 /// What a turn did.
@@ -111,7 +116,7 @@ pub struct Pump<O> {
     submissions: Submissions,
 
     starts: Promises<Start>,
-    wanted_starts: VecDeque<(PromiseId, Since, Interest)>,
+    wanted_starts: VecDeque<WantedStart>,
     reads_under_way: usize,
     start_was_last: bool,
 }
@@ -153,10 +158,10 @@ impl<O: Outside> Pump<O> {
     }
 
     /// Starts to look up where a subscriber resumes; to be awaited with [`Pump::poll_start`].
-    pub fn start_replay(&mut self, since: Since, interest: Interest) -> PromiseId {
-        let id = self.starts.open();
-        self.wanted_starts.push_back((id, since, interest));
-        id
+    pub fn start_replay(&mut self, since: Since, interest: Interest, form: Form) -> PromiseId {
+        let promise = self.starts.open();
+        self.wanted_starts.push_back(WantedStart { promise, since, interest, form });
+        promise
     }
 
     pub fn poll_start(&mut self, id: PromiseId, cx: &mut Context<'_>) -> Poll<Start> {
@@ -247,22 +252,22 @@ impl<O: Outside> Pump<O> {
 
     fn take_replies(&mut self) -> bool {
         let mut took = false;
-        while let Some(Reply { token, located, chunk }) =
-            self.exchange.port(self.worker).replies.pop()
-        {
+        while let Some(Reply { token, outcome }) = self.exchange.port(self.worker).replies.pop() {
             took = true;
             self.reads_under_way -= 1;
-            match (token, located) {
-                (Token::Request(id), Some(located)) => {
-                    self.starts.keep(id, Start { located, chunk });
+            match (token, outcome) {
+                (Token::Request(promise), history::Outcome::Start(start)) => {
+                    self.starts.keep(promise, start);
                 }
-                (Token::Request(_), None) => unreachable!("readers look up what they are asked"),
-                (Token::Replay(key), _) => match chunk {
-                    Ok(Chunk { updates, through }) => {
-                        self.hub.chunk(Key::from_bits(key), updates, through);
+                (Token::Replay(key), history::Outcome::Chunk(chunk)) => {
+                    let key = Key::from_bits(key);
+                    match chunk {
+                        Ok(Chunk { events, through }) => self.hub.chunk(key, events, through),
+                        Err(Unreadable::Overtaken) => self.hub.cut_replay(key, Reason::Overtaken),
+                        Err(Unreadable::Failed) => self.hub.cut_replay(key, Reason::Unreadable),
                     }
-                    Err(Overtaken) => self.hub.overtaken(Key::from_bits(key)),
-                },
+                }
+                _ => unreachable!("readers answer what they are asked"),
             }
         }
         took
@@ -291,20 +296,22 @@ impl<O: Outside> Pump<O> {
             } else {
                 self.next_replay().or_else(|| self.next_start())
             };
-            let Some((token, interest, from)) = next else { return };
+            let Some(read) = next else { return };
             self.reads_under_way += 1;
-            self.outside.read(Read { worker: self.worker, token, interest, from });
+            self.outside.read(read);
         }
     }
 
-    fn next_start(&mut self) -> Option<(Token, Interest, From)> {
-        let (id, since, interest) = self.wanted_starts.pop_front()?;
-        Some((Token::Request(id), interest, From::Since(since)))
+    fn next_start(&mut self) -> Option<Read> {
+        let WantedStart { promise, since, interest, form } = self.wanted_starts.pop_front()?;
+        let (token, from) = (Token::Request(promise), From::Since(since));
+        Some(Read { worker: self.worker, token, interest, form, from })
     }
 
-    fn next_replay(&mut self) -> Option<(Token, Interest, From)> {
-        let WantedRead { key, interest, after } = self.hub.next_read()?;
-        Some((Token::Replay(key.to_bits()), interest, From::After(after)))
+    fn next_replay(&mut self) -> Option<Read> {
+        let WantedRead { key, interest, form, after } = self.hub.next_read()?;
+        let (token, from) = (Token::Replay(key.to_bits()), From::After(after));
+        Some(Read { worker: self.worker, token, interest, form, from })
     }
 
     /// Tells the log how far every subscriber is served.

@@ -243,6 +243,9 @@ impl Outside for Sockets {
             Reason::Stalled | Reason::Slow | Reason::Overtaken => {
                 tracing::info!(reason = ?ended.reason, "a subscriber that was too slow is cut");
             }
+            Reason::Unreadable => {
+                tracing::info!("a subscriber is cut: the history cannot be read on for it");
+            }
         }
         if ended.is_whole && ended.form == Form::Chunked {
             send_now(fd, LAST_CHUNK);

@@ -8,12 +8,14 @@ use std::sync::{
 use petasos::{
     log::{
         history::{
-            Chunk, From, History, Located, Overtaken, ReadBudget, Store, StoreError, UnknownId,
+            Chunk, From, History, Located, Outcome, ReadBudget, Store, StoreError, UnknownId,
+            Unreadable,
         },
         memory::Memory,
         thread::answer,
     },
     protocol::{
+        frame::Form,
         matcher::Interest,
         subscribe::Since,
         update::{Position, Update},
@@ -73,7 +75,7 @@ impl SimHistory {
 }
 
 impl History for SimHistory {
-    fn locate(&self, since: &Since, unknown: UnknownId) -> Located {
+    fn locate(&self, since: &Since, unknown: UnknownId) -> Result<Located, Unreadable> {
         self.memory.locate(since, unknown)
     }
 
@@ -81,12 +83,13 @@ impl History for SimHistory {
         &self,
         after: Position,
         interest: &Interest,
+        form: Form,
         _: ReadBudget,
-    ) -> Result<Chunk, Overtaken> {
+    ) -> Result<Chunk, Unreadable> {
         if self.overtakes.swap(false, Ordering::Relaxed) {
-            return Err(Overtaken);
+            return Err(Unreadable::Overtaken);
         }
-        self.memory.read(after, interest, self.budget)
+        self.memory.read(after, interest, form, self.budget)
     }
 }
 
@@ -101,7 +104,11 @@ pub(crate) fn read_step() {
     });
     let worker = read.worker;
     let reply = answer(&*history, read, unknown);
-    trace("read", worker, reply.chunk.as_ref().map_or(0, |chunk| chunk.through.0));
+    let through = match &reply.outcome {
+        Outcome::Start(start) => start.as_ref().map_or(0, |(_, chunk)| chunk.through.0),
+        Outcome::Chunk(chunk) => chunk.as_ref().map_or(0, |chunk| chunk.through.0),
+    };
+    trace("read", worker, through);
     with(|world| world.replies.push((worker, reply)));
 }
 
@@ -127,11 +134,11 @@ pub(crate) fn check_all() {
         grants: Arc::new([petasos::protocol::matcher::Matcher::Any].into_iter().collect()),
     };
     let all = ReadBudget { bytes: usize::MAX, updates: usize::MAX };
-    let chunk = history.memory.read(Position(held.start), &everything, all).expect("retained");
-    let positions: Vec<u64> = chunk.updates.iter().map(|update| update.position.0).collect();
-    assert_eq!(positions, (held.start + 1..=held.end).collect::<Vec<_>>(), "history");
+    let read = |after| history.memory.read(Position(after), &everything, Form::Bare, all);
+    let chunk = read(held.start).expect("retained");
+    let sent = str::from_utf8(chunk.events.as_bytes()).expect("events are text");
+    assert_eq!(sent, with(|world| world.oracle.events_after(held.start)), "history");
     if held.start > 0 {
-        let before = Position(held.start - 1);
-        assert!(history.memory.read(before, &everything, all).is_err(), "retention has a start");
+        assert!(read(held.start - 1).is_err(), "retention has a start");
     }
 }

@@ -138,6 +138,11 @@ impl Oracle {
         self.committed[position as usize..].iter().map(|c| c.footprint as u64).sum()
     }
 
+    /// The events of the committed updates after `position`.
+    pub(crate) fn events_after(&self, position: u64) -> String {
+        self.committed[position as usize..].iter().map(|c| c.event.as_str()).collect()
+    }
+
     /// Bytes of the longest committed update, as a chunk.
     pub(crate) fn longest_frame(&self) -> usize {
         const CHUNK_OVERHEAD: usize = "fff\r\n\r\n".len();

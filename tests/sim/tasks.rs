@@ -95,9 +95,9 @@ impl Worker {
         promise: Option<PromiseId>,
         cx: &mut Context<'_>,
     ) -> Option<Task> {
-        let (since, interest) = with(|world| {
+        let (since, interest, form) = with(|world| {
             let client = &world.clients[client];
-            (client.since.clone(), interest(client))
+            (client.since.clone(), interest(client), client.form)
         });
         let Some(since) = since else {
             self.join(client, interest);
@@ -105,7 +105,7 @@ impl Worker {
         };
         let promise = promise.unwrap_or_else(|| {
             trace("start", self.id, client as u64);
-            let promise = self.pump.start_replay(since, interest.clone());
+            let promise = self.pump.start_replay(since, interest.clone(), form);
             self.nudge();
             promise
         });
@@ -134,9 +134,9 @@ impl Worker {
             return;
         }
         let now = Moment(with(|world| world.now));
-        let chunk = start.chunk.expect("the look-up and the first piece are one");
-        let joiner = open(client, interest, Some(&start.located.last_event_id));
-        let key = self.pump.hub.join_replaying(joiner, chunk.updates, chunk.through, now);
+        let (located, chunk) = start.expect("the look-up and the first piece are one");
+        let joiner = open(client, interest, Some(&located.last_event_id));
+        let key = self.pump.hub.join_replaying(joiner, chunk.events, chunk.through, now);
         self.watch(client, key);
     }
 

@@ -144,6 +144,7 @@ impl Outside for SimOutside {
                 Reason::Overtaken => {
                     client.since.is_some() && oracle.held().start > client.settled_at_least()
                 }
+                Reason::Unreadable => false,
             };
             assert!(reason_holds, "closed at {now}, with no reason: {}", client.show());
         });
