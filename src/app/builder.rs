@@ -16,6 +16,10 @@ const OPEN_FILES_SHARE: u64 = 2;
 /// means in a configuration file; [`HubBuilder::setting`] takes any of them. Nothing is read from
 /// files, variables or command lines unless it is asked for here. Mistakes are found, all of them,
 /// by [`HubBuilder::start`].
+///
+/// The history is in memory unless something else is said: a library does not write to the working
+/// directory unasked. One that survives restarts needs a place:
+/// `.setting("transport embedded").setting("data_dir /var/lib/app/hub")`.
 #[derive(Default)]
 #[must_use = "a hub runs once it is started"]
 pub struct HubBuilder {
@@ -128,6 +132,7 @@ impl HubBuilder {
     }
 
     /// History in memory: the latest `updates_max` updates (0: any number) in `bytes_max` bytes.
+    /// For one on disk, which survives restarts, see [`HubBuilder`].
     pub fn history(self, updates_max: u64, bytes_max: u64) -> Self {
         let options = [("size", updates_max), ("max_bytes", bytes_max)];
         let options = options.map(|(name, value)| directive(name, [value.to_string()], None));

@@ -54,12 +54,15 @@ pub(super) fn random() -> Result<u64, ServeError> {
 
 /// The history that the transport keeps, and what gives updates their places in it.
 pub(super) fn history(config: &Config) -> Result<(Memory, Places), ServeError> {
-    let retention = match config.log.transport {
+    let retention = match &config.log.transport {
         Transport::Local => Retention::NOTHING,
         Transport::Memory { updates_max, bytes_max } => Retention {
             updates: updates_max.map_or(0, |max| size(max.get())),
-            bytes: size(bytes_max),
+            bytes: size(*bytes_max),
         },
+        Transport::Embedded(_) => {
+            return Err(ServeError::Settings("the embedded history is not built yet".to_owned()));
+        }
     };
     // Without a history that outlives the process, ids need not either.
     let mut key = [0; 16];

@@ -26,7 +26,26 @@ A file holds directives, one on a line, named like the flags with _ instead of -
 MERCURE_EXTRA_DIRECTIVES holds directives too. Flags and PETASOS_ variables for keys name a file,
 since everybody on the machine can read command lines; the other variables hold the key itself.
 Several alternatives of a variable: the first that is not empty counts.
-`petasos check` shows what is in force.";
+`petasos check` shows what is in force.
+
+The history lies in data_dir and is there again after a restart:
+
+  transport embedded {
+      size 100000      # the newest updates, so many; 0: no limit (default)
+      max_bytes 10GiB  # in so many bytes; 0: no limit; default 1GiB
+      max_age 30d      # not older than this; 0: no limit (default)
+      sync always      # default
+  }
+
+sync says what a publisher's 200 promises:
+
+  always             The update is on disk. Nothing that was acknowledged is lost.
+  interval DURATION  It will be on disk within that time. When the power fails or the system
+                     crashes, what was acknowledged within that time may be lost.
+  off                It will be on disk when the operating system decides so. When the power
+                     fails or the system crashes, whatever was not there yet is lost.
+
+Whatever `sync` is, nothing acknowledged is lost when only the hub ends, however it does.";
 
 pub(super) fn command() -> Command {
     Command::new("serve")

@@ -4,7 +4,8 @@ use super::{
     keys::{self, IssuerKey, IssuerKeySet},
     load::{Mistake, Notice},
     setting::Source,
-    tree::{Config, LogLevel},
+    tree::{Config, Embedded, LogLevel, Sync, Transport},
+    units::format_size,
 };
 use crate::{
     auth::{Role, jwks},
@@ -177,4 +178,49 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
         );
     }
     warnings
+}
+
+/// How much history is kept on disk and where, and what may be lost of it.
+pub(super) fn history(transport: &Transport) -> Vec<Notice> {
+    let Transport::Embedded(Embedded { directory, updates_max, bytes_max, age_max, sync }) =
+        transport
+    else {
+        return Vec::new();
+    };
+    let directory = directory.display();
+    let bytes = bytes_max.map(|max| {
+        let (size, updates) = (format_size(max.get()), max.get() >> 10);
+        format!("{size} (about {updates} updates of 1KiB)")
+    });
+    let updates = updates_max.map(|max| format!("{max} updates"));
+    let age = age_max.map(|max| format!("an age of {max:?}"));
+    let limits: Vec<_> = [bytes, updates, age].into_iter().flatten().collect();
+    let notice = |level, text| Notice { level, source: None, text };
+    let mut notices = vec![match limits.is_empty() {
+        false => notice(
+            LogLevel::Info,
+            format!("history: up to {}, in {directory}; see `transport`", limits.join(" and ")),
+        ),
+        true => notice(
+            LogLevel::Warn,
+            format!(
+                "history: without a limit, in {directory}, until the disk is full; set one with \
+                 `transport embedded {{ max_bytes SIZE }}`"
+            ),
+        ),
+    }];
+    let lost = match sync {
+        Sync::Always => return notices,
+        Sync::Interval(interval) => format!(
+            "sync interval {interval:?}: updates that were acknowledged within the last \
+             {interval:?} may be lost when the power fails or the system crashes"
+        ),
+        Sync::Off => "sync off: the operating system decides when updates reach the disk; those \
+                      that did not may be lost when the power fails or the system crashes, \
+                      acknowledged or not"
+            .to_owned(),
+    };
+    let text = format!("{lost}; nothing is lost when only the hub ends");
+    notices.push(notice(LogLevel::Warn, text));
+    notices
 }

@@ -13,6 +13,10 @@ use super::{
     words,
 };
 
+/// The default for a hub inside an application: a library does not write to the working directory
+/// unasked.
+const APPLICATION_TRANSPORT: &str = "memory";
+
 /// What was given, by the name of the setting; what wins stands last.
 pub(super) struct Gathered {
     pub(super) givens: BTreeMap<&'static str, Vec<Given>>,
@@ -29,6 +33,9 @@ pub(super) fn gather(sources: &Sources<'_>) -> Gathered {
         gathered: Gathered { givens: BTreeMap::new(), mistakes: Vec::new(), notices: Vec::new() },
     };
     gatherer.defaults();
+    if sources.application.is_some() {
+        gatherer.text(setting("transport"), APPLICATION_TRANSPORT, &Source::Default);
+    }
     if sources.dev_key.is_some() {
         for (name, text) in dev::PRESET {
             gatherer.text(setting(name), text, &Source::Dev);

@@ -110,6 +110,7 @@ pub struct Draft {
     pub(super) config: Config,
     pub(super) access: AccessDraft,
     pub(super) debug: bool,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// Reads all settings.
@@ -178,7 +179,8 @@ fn finish(
     mistakes: &mut Vec<Mistake>,
     notices: &mut Vec<Notice>,
 ) -> Config {
-    let Draft { mut config, access, debug } = draft;
+    let Draft { mut config, access, debug, notices: of_values } = draft;
+    notices.extend(of_values);
     if debug {
         config.logging.level = config.logging.level.max(LogLevel::Debug);
     }
@@ -204,6 +206,7 @@ fn finish(
         mistakes.extend(checks::missing_keys(&config, sources.application.is_none()));
         mistakes.extend(checks::mixed_issuers(&config));
         notices.extend(checks::warnings(&config));
+        notices.extend(checks::history(&config.log.transport));
     }
     config
 }

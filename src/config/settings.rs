@@ -11,6 +11,7 @@ use super::{
 use crate::{auth::Role, http::reader::HEADER_COUNT_MAX};
 use std::{
     num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -41,7 +42,7 @@ const PLAIN: Setting = Setting {
     store: |_, _| Ok(()),
 };
 
-fn set<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn set<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
     Ok(())
 }
@@ -478,16 +479,28 @@ static STREAMS: &[Setting] = &[
 ];
 
 static HISTORY: &[Setting] = &[
+    // Before `transport`, which lies in it.
+    Setting {
+        name: "data_dir",
+        kind: Kind::Word("DIR"),
+        default: "./petasos-data",
+        help: "Where everything lies that the hub keeps; made when it is not there",
+        store: |draft, given| set(&mut draft.config.data_dir, given.word().map(PathBuf::from)),
+        ..PLAIN
+    },
     Setting {
         name: "transport",
         aliases: &["transport_url"],
         variables: &["MERCURE_TRANSPORT_URL"],
         kind: Kind::Block("TRANSPORT"),
-        default: "memory { max_bytes 128MiB }",
-        help: "Where updates are kept: memory, as a directive with a block of size N \
-               (0: any number) and max_bytes SIZE; or local, which keeps none. Also as a URL: \
+        default: "embedded { max_bytes 1GiB }",
+        help: "Where updates are kept: embedded, on disk, in data_dir, as a directive with a \
+               block of size N, max_bytes SIZE, max_age DURATION (each 0: no limit), sync \
+               always|interval DURATION|off (what that promises is told below) and path P (in \
+               P.petasos then); bolt means the same; memory, with size and max_bytes; or local, \
+               which keeps none. Also as a URL: embedded://P?size=N&sync=interval+1s, \
                memory://?size=N&max_bytes=SIZE",
-        store: |draft, given| set(&mut draft.config.log.transport, transport::parse(given)),
+        store: transport::store,
     },
     Setting {
         name: "worker_lag",

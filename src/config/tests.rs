@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     num::{NonZeroU64, NonZeroUsize},
+    path::Path,
     time::Duration,
 };
 
@@ -93,8 +94,14 @@ fn the_defaults_mean_what_they_say() {
     assert_eq!(config.streams.heartbeat, Some(Duration::from_secs(40)));
     assert_eq!(config.streams.dispatch_timeout, Some(Duration::from_secs(5)));
     assert_eq!(config.streams.write_timeout, Some(Duration::from_secs(600)));
-    let memory = Transport::Memory { updates_max: None, bytes_max: 128 << 20 };
-    assert_eq!(config.log.transport, memory);
+    let embedded = Embedded {
+        directory: "./petasos-data/history".into(),
+        updates_max: None,
+        bytes_max: NonZeroU64::new(1 << 30),
+        age_max: None,
+        sync: Sync::Always,
+    };
+    assert_eq!(config.log.transport, Transport::Embedded(embedded));
     assert_eq!(config.log.worker_lag_bytes, 256 << 20);
     assert_eq!(config.grace_period, Duration::from_secs(5));
     assert_eq!(config.logging.level, LogLevel::Info);
@@ -120,6 +127,7 @@ fn sample(setting: &Setting) -> &'static str {
         ("admin", _) => "127.0.0.1:17",
         ("overload", _) => "reject",
         ("unknown_last_event_id", _) => "live",
+        ("data_dir", _) => "/data",
         ("transport", _) => "local",
         ("workers", _) => "17",
         ("file_tables", _) => "worker",
@@ -481,9 +489,14 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         ("subscriptions", "hub.conf:1: `subscriptions` is not supported yet by this version"),
         (
-            "transport bolt {\n path x\n}",
-            "hub.conf:1: transport: the transport `bolt` is not supported yet by this version; \
-             use memory or local",
+            "transport bolt {\n path /\n}",
+            "hub.conf:1: transport: path: `/` has no name of its own; write it like \
+             /var/lib/petasos/history",
+        ),
+        (
+            "transport nats",
+            "hub.conf:1: transport: the transport `nats` is not supported yet by this version; \
+             use embedded, memory or local",
         ),
         (
             "localhost {\n mercure {\n }\n}",
@@ -592,9 +605,9 @@ fn mistakes_elsewhere_name_their_source() {
         ),
         (
             "MERCURE_TRANSPORT_URL",
-            "bolt://x",
-            "MERCURE_TRANSPORT_URL: the transport `bolt` is not supported yet by this version; \
-             use memory or local",
+            "postgres://u:p@x",
+            "MERCURE_TRANSPORT_URL: the transport `postgres` is not supported yet by this \
+             version; use embedded, memory or local",
         ),
         (
             "MERCURE_PUBLISHER_JWT_KEY",
@@ -719,7 +732,7 @@ fn what_is_in_force_is_described_with_its_sources() {
 #[test]
 fn the_operator_is_told_what_is_risky_or_without_effect() {
     let notices = |given: &Given<'_>| lines(&load_given(given).unwrap().notices);
-    let strict = [("MERCURE_TRUSTED_ISSUERS", "urn:a")];
+    let strict = [("MERCURE_TRUSTED_ISSUERS", "urn:a"), ("MERCURE_TRANSPORT_URL", "memory")];
     let quiet = Given { variables: &strict, ..Given::default() };
     assert_eq!(notices(&quiet), "");
     assert!(notices(&Given::default()).starts_with("keys without an issuer: "));
@@ -764,9 +777,91 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
              HS256 wants at least 32 random ones",
         ),
     ] {
-        let variables = [strict[0], variable];
+        let variables = [strict[0], strict[1], variable];
         assert_eq!(notices(&Given { file, variables: &variables, ..Given::default() }), expected);
     }
+}
+
+#[test]
+fn the_operator_is_told_what_is_kept_on_disk_and_what_may_be_lost() {
+    let strict = [("MERCURE_TRUSTED_ISSUERS", "urn:a"), ("PETASOS_DATA_DIR", "/d")];
+    let notices = |transport: &str| {
+        let file = format!("transport {transport}");
+        let given = Given { file: &file, variables: &strict, ..Given::default() };
+        let notices = load_given(&given).unwrap().notices;
+        notices.iter().map(|it| format!("{:?} {it}", it.level)).collect::<Vec<_>>()
+    };
+    const USUAL: &str = "Info history: up to 1GiB (about 1048576 updates of 1KiB), in /d/history; \
+                         see `transport`";
+    const ONLY: &str = "may be lost when the power fails or the system crashes";
+    let sync_interval = format!(
+        "Warn sync interval 1.5s: updates that were acknowledged within the last 1.5s {ONLY}; \
+         nothing is lost when only the hub ends"
+    );
+    let sync_off = format!(
+        "Warn sync off: the operating system decides when updates reach the disk; those that did \
+         not {ONLY}, acknowledged or not; nothing is lost when only the hub ends"
+    );
+    for (transport, expected) in [
+        ("memory", &[][..]),
+        ("embedded", &[USUAL]),
+        ("embedded {\n sync interval 1500ms\n}", &[USUAL, &sync_interval]),
+        ("embedded {\n sync off\n}", &[USUAL, &sync_off]),
+        (
+            "bolt {\n path /x\n size 5\n max_bytes 2MiB\n max_age 2h\n}",
+            &["Info history: up to 2MiB (about 2048 updates of 1KiB) and 5 updates and an age of \
+               7200s, in /x.petasos; see `transport`"],
+        ),
+        (
+            "embedded {\n max_bytes 0\n size 5\n}",
+            &["Info history: up to 5 updates, in /d/history; see `transport`"],
+        ),
+        (
+            "embedded {\n max_bytes 0\n}",
+            &[
+                "Warn history: without a limit, in /d/history, until the disk is full; set one with \
+               `transport embedded { max_bytes SIZE }`",
+            ],
+        ),
+        (
+            "bolt {\n bucket_name b\n}",
+            &[
+                "Info hub.conf:1: transport: bucket_name has no effect: the history is no BoltDB \
+                 file",
+                USUAL,
+            ],
+        ),
+    ] {
+        assert_eq!(notices(transport), expected, "{transport}");
+    }
+}
+
+#[test]
+fn a_hub_inside_an_application_writes_to_disk_only_when_told_to() {
+    let transport = |said: &str, variables: &[(&str, &str)]| {
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let loaded = load(&Sources {
+            dev_key: None,
+            file: None,
+            environment: &variables.iter().map(own).collect(),
+            flags: &[],
+            application: Some(&[Said::Text(format!("anonymous\n{said}"))]),
+            read_file: &read_file,
+        });
+        loaded.map_err(|mistakes| lines(&mistakes)).unwrap().config.log.transport
+    };
+    let is_memory = |transport| matches!(transport, Transport::Memory { .. });
+    let directory = |transport| match transport {
+        Transport::Embedded(embedded) => embedded.directory,
+        other => panic!("{other:?}"),
+    };
+    let url = [("MERCURE_TRANSPORT_URL", "bolt:///x")];
+    assert!(is_memory(transport("", &[])));
+    assert!(is_memory(transport("data_dir /d", &[])));
+    let told = transport("transport embedded\ndata_dir /d", &[]);
+    assert_eq!(directory(told), Path::new("/d/history"));
+    assert_eq!(directory(transport("", &url)), Path::new("/x.petasos"));
+    assert!(is_memory(transport("transport memory", &url)));
 }
 
 #[test]
@@ -776,6 +871,7 @@ fn dev_is_a_hub_to_try_things_out_with() {
     assert_eq!(lines(&loaded.notices), "");
     let config = loaded.config;
     assert!(config.dev && config.access.anonymous && config.listen.is_loopback());
+    assert!(matches!(config.log.transport, Transport::Memory { .. }));
     assert_eq!(config.access.cors_origins, Origins::Any);
     let keys: Vec<_> =
         config.access.keys.iter().map(|key| (key.issuer.as_deref(), key.role)).collect();

@@ -6,6 +6,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub requests: Requests,
     pub limits: Limits,
     pub streams: Streams,
+    /// Where everything lies that the hub keeps, unless a place of its own is given.
+    pub data_dir: PathBuf,
     pub log: Log,
     pub logging: Logging,
     pub admin: Admin,
@@ -218,7 +221,7 @@ pub struct Log {
 }
 
 /// Where updates are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Transport {
     /// Nowhere: there is no history.
     #[default]
@@ -229,6 +232,31 @@ pub enum Transport {
         updates_max: Option<NonZeroU64>,
         bytes_max: u64,
     },
+    /// The latest updates on disk.
+    Embedded(Embedded),
+}
+
+/// History on disk: of what is kept, the oldest goes when one of the limits is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embedded {
+    /// Nothing else lies there.
+    pub directory: PathBuf,
+    pub updates_max: Option<NonZeroU64>,
+    pub bytes_max: Option<NonZeroU64>,
+    pub age_max: Option<Duration>,
+    pub sync: Sync,
+}
+
+/// What an acknowledgement promises for the case that the machine stops: that of the hub alone
+/// takes nothing that was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// The update is on disk.
+    Always,
+    /// It will be, so much later at most. Never zero.
+    Interval(Duration),
+    /// It will be when the operating system decides so.
+    Off,
 }
 
 /// The operator's listener.

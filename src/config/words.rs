@@ -8,6 +8,13 @@ pub(super) const WITHOUT_EFFECT: [(&str, &str); 3] = [
     ("subscriber_list_cache_size", "this hub sizes its caches by itself"),
 ];
 
+/// Options of the reference hub's `transport bolt` that are accepted and have no effect, each with
+/// the reason.
+pub(super) const BOLT_WITHOUT_EFFECT: [(&str, &str); 2] = [
+    ("bucket_name", "the history is no BoltDB file"),
+    ("cleanup_frequency", "what is beyond the limits goes at once"),
+];
+
 /// Variables that are accepted and have no effect, each with the reason.
 pub(super) const VARIABLES_WITHOUT_EFFECT: [(&str, &str); 1] =
     [("MERCURE_LICENSE", "this hub needs no licence")];
