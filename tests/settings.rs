@@ -88,11 +88,13 @@ fn every_mistake_is_one_line_that_names_its_place() {
         ("max_headers 129", &["max_headers", "128"]),
         ("max_header_size 100", &["max_header_size"]),
         ("max_request_body_size 1XB", &["max_request_body_size"]),
-        ("transport bolt", &["transport", "bolt", "memory"]),
+        ("transport nats", &["transport", "nats", "embedded"]),
         ("transport nonsense", &["transport", "nonsense"]),
         ("transport memory {\n sise 5\n}", &["sise"]),
         ("transport memory {\n size -1\n}", &["size"]),
         ("transport local {\n size 1\n}", &["local"]),
+        ("transport bolt {\n sync sometimes\n}", &["sync", "sometimes", "interval DURATION"]),
+        ("transport bolt://x?size=x", &["size", "`x`"]),
         ("cors_origins example.com", &["cors_origins", "https://example.com"]),
         ("cors_origins https://*.example.com", &["cors_origins"]),
         ("cors_origins https://example.com/path", &["cors_origins"]),
@@ -162,6 +164,7 @@ fn variables_of_the_reference_hub_are_known() {
         ("CORS_ALLOWED_ORIGINS", "*", "cors_origins", "*"),
         ("MERCURE_PUBLISHER_JWT_ALG", "HS512", "publisher_jwt_alg", "HS512"),
         ("MERCURE_TRANSPORT_URL", "local://local", "transport", "local"),
+        ("MERCURE_TRANSPORT_URL", "bolt://m.db?size=5", "transport", "bolt://m.db?size=5"),
         ("MERCURE_DEBUG", "1", "debug", "1"),
         ("PETASOS_MAX_TOPICS", "5", "max_topics", "5"),
         ("PETASOS_WORKERS", "3", "workers", "3"),
@@ -171,6 +174,26 @@ fn variables_of_the_reference_hub_are_known() {
         assert!(value.contains(expected), "{name}: {value}");
         assert_eq!(source, name);
     }
+}
+
+/// What is kept, and where, is said before anything is written.
+#[test]
+fn the_history_is_on_disk_unless_something_else_is_said() {
+    let default = check().env("MERCURE_TRANSPORT_URL", "").run();
+    assert_eq!(in_force(&default, "data_dir"), ("./petasos-data".into(), "default".into()));
+    assert_eq!(in_force(&default, "transport"), ("embedded {".into(), "default".into()));
+    assert!(default.stderr.contains("up to 1GiB"), "{default:?}");
+    assert!(default.stderr.contains("in ./petasos-data/history;"), "{default:?}");
+    let directory = Directory::new("history");
+    let durable = check().durable(&directory.0).run();
+    let path = directory.0.to_str().unwrap();
+    assert_eq!(in_force(&durable, "data_dir").0, path);
+    assert!(durable.stderr.contains(&format!("in {path}/history;")), "{durable:?}");
+    let memory = check().env("PETASOS_DATA_DIR", path).run();
+    assert_eq!(in_force(&memory, "transport").0, "memory://");
+    assert!(!memory.stderr.contains(path), "{memory:?}");
+    // Checking is no serving.
+    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
 }
 
 /// A file as people write it, with comments, blocks, placeholders and quotes.
@@ -188,7 +211,8 @@ fn a_file_configures_a_whole_hub() {
          max_matchers 2\r\n"
     );
     let file = directory.file("hub.conf", &text);
-    let setup = Setup::bare().env("ADDR", "").env("KEY", PUBLISHER_KEY);
+    let bare = Setup::bare().env("ADDR", "").env("MERCURE_TRANSPORT_URL", "");
+    let setup = bare.env("KEY", PUBLISHER_KEY);
     let hub = setup.arg("serve").arg("--config").arg(&file).arg("--workers=1").start();
     let field = format!("Authorization: Bearer {}\r\n", tokens::subscriber(&["*"]));
     let publisher = tokens::publisher(&["*"]);

@@ -541,7 +541,8 @@ fn root() -> PathBuf {
 /// Text files of the repository.
 pub(crate) fn repository() -> Vec<Source> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-        const SKIPPED: &[&str] = &["target", ".git", "corpus", "artifacts", "node_modules"];
+        const SKIPPED: &[&str] =
+            &["target", ".git", "corpus", "artifacts", "node_modules", "petasos-data"];
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();

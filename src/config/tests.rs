@@ -818,10 +818,8 @@ fn the_operator_is_told_what_is_kept_on_disk_and_what_may_be_lost() {
         ),
         (
             "embedded {\n max_bytes 0\n}",
-            &[
-                "Warn history: without a limit, in /d/history, until the disk is full; set one with \
-               `transport embedded { max_bytes SIZE }`",
-            ],
+            &["Warn history: without a limit, in /d/history, until the disk is full; set one \
+                 with `transport embedded { max_bytes SIZE }`"],
         ),
         (
             "bolt {\n bucket_name b\n}",

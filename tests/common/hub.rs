@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -16,6 +17,9 @@ pub(crate) const AUDIENCE: &str = "https://hub.example/.well-known/mercure";
 
 /// How long anything may take on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Names where history is kept.
+const TRANSPORT: &str = "MERCURE_TRANSPORT_URL";
 
 /// Of the log of a hub whose test failed.
 const LOG_LINES_SHOWN: usize = 20;
@@ -95,12 +99,19 @@ impl Setup {
             .env("PETASOS_WORKERS", "2")
     }
 
-    /// The binary, a free port, and nothing else.
+    /// The binary, a free port, history in memory so that nothing is left behind, and nothing else.
     pub(crate) fn bare() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_petasos"));
         command.env_clear().env("ADDR", "127.0.0.1:0").env("PETASOS_ADMIN", "127.0.0.1:0");
+        command.env(TRANSPORT, "memory://");
         command.stdin(Stdio::null());
         Setup { command }
+    }
+
+    /// History on disk, in this directory.
+    pub(crate) fn durable(self, directory: &Path) -> Self {
+        let directory = directory.to_str().expect("a directory of a test");
+        self.env(TRANSPORT, "embedded://").env("PETASOS_DATA_DIR", directory)
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {

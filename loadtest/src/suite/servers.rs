@@ -147,6 +147,7 @@ fn petasos(binary: &Path, addr: SocketAddr, workers: usize, driver: &str) -> Com
         .env("MERCURE_ALLOW_ANONYMOUS", "1")
         // Several hubs run at a time.
         .env("PETASOS_ADMIN", "off")
+        .env("MERCURE_TRANSPORT_URL", "memory://")
         .env("PETASOS_WORKERS", workers.to_string())
         .env("PETASOS_DRIVER", driver);
     command

@@ -44,6 +44,7 @@ pub(crate) fn hub() -> Server {
         .env("MERCURE_JWT_KEY", KEY)
         .env("MERCURE_ALLOW_ANONYMOUS", "1")
         .env("PETASOS_ADMIN", "off")
+        .env("MERCURE_TRANSPORT_URL", "memory://")
         .env("PETASOS_WORKERS", "2")
         .stderr(Stdio::piped());
     let addr = free_addr();
