@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::run(std::env::args_os(), cli::environment(), app::serve)
+    cli::run(std::env::args_os(), cli::environment(), app::serve, app::fsck)
 }

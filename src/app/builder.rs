@@ -236,6 +236,7 @@ impl HubBuilder {
             environment: &self.environment,
             flags: &[],
             application: Some(&said),
+            is_to_run: true,
             read_file: &|path| {
                 let text = std::fs::read_to_string(path);
                 text.map_err(|error| format!("cannot read `{path}`: {error}"))

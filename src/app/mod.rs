@@ -1,8 +1,10 @@
 //! A hub from start to end: as the command `petasos serve` ([`serve()`]), and inside an application
-//! ([`Hub`]). Both go the same way through `start`.
+//! ([`Hub`]). Both go the same way through `start`. [`fsck()`] checks what a hub left on disk.
 
 mod builder;
 mod embedded;
+#[cfg(feature = "command")]
+mod fsck;
 mod guest;
 mod keys;
 mod limits;
@@ -19,7 +21,7 @@ pub use self::{
     guest::{PublishError, Publishing},
 };
 #[cfg(feature = "command")]
-pub use self::{limits::raise_open_files, serve::serve};
+pub use self::{fsck::fsck, limits::raise_open_files, serve::serve};
 use crate::{
     config::{LogLevel, Mistake, Notice},
     worker::StartError,

@@ -2,6 +2,7 @@
 //! the hub come from the table of settings.
 
 mod dev;
+mod fsck;
 mod healthcheck;
 mod matchers;
 mod publish;
@@ -28,11 +29,16 @@ use crate::{
 pub trait Serve: FnOnce(Config, Vec<Notice>, Option<String>) -> ExitCode {}
 impl<F: FnOnce(Config, Vec<Notice>, Option<String>) -> ExitCode> Serve for F {}
 
+/// Checks the history of a hub with these settings; true: what is damaged is cut off.
+pub trait Fsck: FnOnce(Config, bool) -> ExitCode {}
+impl<F: FnOnce(Config, bool) -> ExitCode> Fsck for F {}
+
 /// Does what the arguments say, the name of the program first.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: Environment,
     serve: impl Serve,
+    fsck: impl Fsck,
 ) -> ExitCode {
     let mut surroundings = Surroundings {
         environment: &environment,
@@ -40,7 +46,7 @@ pub fn run(
         output: &mut std::io::stdout(),
         errors: &mut std::io::stderr(),
     };
-    execute(arguments, &mut surroundings, serve)
+    execute(arguments, &mut surroundings, serve, fsck)
 }
 
 /// The environment of the process. What is not UTF-8 gets U+FFFD, which settings refuse.
@@ -113,6 +119,7 @@ fn execute(
     arguments: impl IntoIterator<Item = OsString>,
     surroundings: &mut Surroundings<'_>,
     serve: impl Serve,
+    fsck: impl Fsck,
 ) -> ExitCode {
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -126,7 +133,7 @@ fn execute(
             return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(1));
         }
     };
-    match dispatch(&matches, surroundings, serve) {
+    match dispatch(&matches, surroundings, serve, fsck) {
         Ok(code) => code,
         Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Told(text)) => {
@@ -142,10 +149,12 @@ fn dispatch(
     matches: &ArgMatches,
     surroundings: &mut Surroundings<'_>,
     serve: impl Serve,
+    fsck: impl Fsck,
 ) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         None => return serve::serve(matches, surroundings, serve),
         Some(("serve" | "run", matches)) => return serve::serve(matches, surroundings, serve),
+        Some(("fsck", matches)) => return fsck::fsck(matches, surroundings, fsck),
         Some(("check", matches)) => serve::check(matches, surroundings)?,
         Some(("healthcheck", matches)) => healthcheck::healthcheck(matches, surroundings)?,
         Some(("token", matches)) => token::token(matches, surroundings)?,
@@ -182,6 +191,7 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(serve::run_command())
         .subcommand(serve::check_command())
+        .subcommand(fsck::command())
         .subcommand(healthcheck::command())
         .subcommand(token::command())
         .subcommand(publish::command())

@@ -111,7 +111,7 @@ pub(super) fn serve(
     surroundings: &mut Surroundings<'_>,
     serve: impl Serve,
 ) -> Result<ExitCode, Failure> {
-    let mut loaded = read(matches, surroundings)?;
+    let mut loaded = read(matches, surroundings, true)?;
     loaded.config.admin.settings = loaded.describe();
     let banner = loaded.config.dev.then(|| dev::banner(&loaded.config)).transpose();
     Ok(serve(loaded.config, loaded.notices, banner.map_err(Failure::Told)?))
@@ -121,7 +121,7 @@ pub(super) fn check(
     matches: &ArgMatches,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), Failure> {
-    let loaded = read(matches, surroundings)?;
+    let loaded = read(matches, surroundings, true)?;
     surroundings.output.write_all(loaded.describe().as_bytes())?;
     for notice in &loaded.notices {
         let _ = writeln!(surroundings.errors, "petasos: {notice}");
@@ -138,7 +138,7 @@ pub(super) fn admin_address(
     let said = surroundings.value(matches, "admin", "PETASOS_ADMIN");
     let address = match said {
         Some(text) => parse_admin(&text).map_err(Failure::Told)?,
-        None => read(matches, surroundings).map_err(with_admin_hint)?.config.admin.address,
+        None => read(matches, surroundings, true).map_err(with_admin_hint)?.config.admin.address,
     };
     address.ok_or_else(|| Failure::Told("the hub has no admin listener (admin off)".to_owned()))
 }
@@ -154,7 +154,12 @@ fn with_admin_hint(failure: Failure) -> Failure {
     }
 }
 
-fn read(matches: &ArgMatches, surroundings: &Surroundings<'_>) -> Result<Loaded, Failure> {
+/// Reads all settings; those of a hub that is not to run need no keys.
+pub(super) fn read(
+    matches: &ArgMatches,
+    surroundings: &Surroundings<'_>,
+    is_to_run: bool,
+) -> Result<Loaded, Failure> {
     let path = surroundings.value(matches, "config", "PETASOS_CONFIG");
     let text = path.as_deref().map(read_file).transpose().map_err(Failure::Told)?;
     let file = path.as_deref().zip(text.as_deref());
@@ -167,6 +172,7 @@ fn read(matches: &ArgMatches, surroundings: &Surroundings<'_>) -> Result<Loaded,
         environment: surroundings.environment,
         flags: &flags(matches),
         application: None,
+        is_to_run,
         read_file: &read_file,
     });
     loaded.map_err(|mistakes| {

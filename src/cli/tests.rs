@@ -8,19 +8,21 @@ use std::{
 };
 
 use super::*;
-use crate::config::settings;
+use crate::config::{Transport, settings};
 
 struct Outcome {
     code: ExitCode,
     output: String,
     errors: String,
     served: Option<(Config, Option<String>)>,
+    checked: Option<(Config, bool)>,
 }
 
 fn petasos(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outcome {
     let environment =
         variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let (mut output, mut errors, mut served) = (Vec::new(), Vec::new(), None);
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let (mut served, mut checked) = (None, None);
     let mut surroundings = Surroundings {
         environment: &environment,
         input: &mut input.as_bytes(),
@@ -32,9 +34,13 @@ fn petasos(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outco
         served = Some((config, banner));
         ExitCode::SUCCESS
     };
-    let code = execute(arguments.map(OsString::from), &mut surroundings, serve);
+    let fsck = |config, cut| {
+        checked = Some((config, cut));
+        ExitCode::from(3)
+    };
+    let code = execute(arguments.map(OsString::from), &mut surroundings, serve, fsck);
     let [output, errors] = [output, errors].map(|bytes| String::from_utf8(bytes).unwrap());
-    Outcome { code, output, errors, served }
+    Outcome { code, output, errors, served, checked }
 }
 
 const KEYS: [(&str, &str); 1] = [("MERCURE_JWT_KEY", "0123456789abcdef0123456789abcdef")];
@@ -52,7 +58,7 @@ fn help_mentions_every_flag_with_variables_and_default() {
             format!("{} [env: {}] [default: {default}]", setting.help, variables.join(", "));
         assert!(squeezed.contains(&expected), "{expected}\n{squeezed}");
     }
-    for command in ["serve", "run", "check", "token", "publish", "subscribe"] {
+    for command in ["serve", "run", "check", "fsck", "token", "publish", "subscribe"] {
         assert!(petasos(&["--help"], &[], "").output.contains(&format!("\n  {command} ")));
         assert_eq!(petasos(&[command, "--help"], &[], "").code, ExitCode::SUCCESS);
     }
@@ -107,6 +113,44 @@ fn check_prints_what_is_in_force_or_fails() {
     let bad = petasos(&["check"], &[], "");
     assert_eq!(bad.code, ExitCode::FAILURE);
     assert!(bad.errors.starts_with("petasos: no key for publishers"), "{}", bad.errors);
+}
+
+#[test]
+fn fsck_finds_the_history_by_the_settings_of_the_hub() {
+    for (arguments, variables, directory, cut) in [
+        (&["fsck"][..], &[][..], "./petasos-data/history", false),
+        (&["fsck", "--data-dir", "/d"], &[], "/d/history", false),
+        (&["fsck", "--dry-run"], &[("PETASOS_DATA_DIR", "/d")], "/d/history", false),
+        (&["fsck", "--cut"], &[("MERCURE_TRANSPORT_URL", "bolt:///m.db")], "/m.db.petasos", true),
+        (&["fsck", "--listen", ":81"], &KEYS, "./petasos-data/history", false),
+        (
+            &["fsck"],
+            &[("MERCURE_EXTRA_DIRECTIVES", "data_dir /d"), ("MERCURE_TRUSTED_ISSUERS", "urn:a")],
+            "/d/history",
+            false,
+        ),
+    ] {
+        let outcome = petasos(arguments, variables, "");
+        let (config, is_cut) = outcome.checked.unwrap_or_else(|| panic!("{}", outcome.errors));
+        let Transport::Embedded(embedded) = config.log.transport else { panic!("{arguments:?}") };
+        assert_eq!((embedded.directory, is_cut), (directory.into(), cut), "{arguments:?}");
+        assert_eq!((outcome.code, &*outcome.errors), (ExitCode::from(3), ""), "{arguments:?}");
+    }
+    for (arguments, variables, expected) in [
+        (&["fsck", "--dev"][..], &[][..], "petasos: with these settings there is no history"),
+        (&["fsck"], &[("MERCURE_TRANSPORT_URL", "local://")], "petasos: with these settings"),
+        (&["fsck", "--transport", "disk"], &[], "petasos: --transport: `disk` is not a transport"),
+        (&["fsck", "--cut", "--dry-run"], &[], "error: the argument '--cut' cannot be used with"),
+        (&["fsck", "history"], &[], "error: unexpected argument 'history'"),
+    ] {
+        let outcome = petasos(arguments, variables, "");
+        assert!(outcome.checked.is_none(), "{arguments:?}");
+        assert!(outcome.errors.starts_with(expected), "{arguments:?} {}", outcome.errors);
+    }
+    let help = petasos(&["fsck", "--help"], &[], "").output;
+    for taught in ["Stop the hub first", "is dropped, undamaged updates too", "--data-dir"] {
+        assert!(help.contains(taught), "{taught}\n{help}");
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct Sources<'a> {
     /// What an application says of the hub inside of it, in this order. The application publishes
     /// without a token, so keys of publishers are not needed.
     pub application: Option<&'a [Said]>,
+    /// The hub is to run, so it needs keys; a command that only looks at its files does not.
+    pub is_to_run: bool,
     /// The text of a file, or why there is none: for files that settings name.
     pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
 }
@@ -186,7 +188,7 @@ fn finish(
     }
     // A key that could not be read is not missing as well.
     let keys_are_known = mistakes.is_empty();
-    if access.trusts_issuers_without_keys() && keys_are_known {
+    if sources.is_to_run && access.trusts_issuers_without_keys() && keys_are_known {
         mistakes.push(checks::issuers_without_keys());
     }
     let mut given = access.keys();
@@ -203,7 +205,9 @@ fn finish(
     config.access.authorization_servers = authorization_servers;
     checks::fit_budgets(&mut config);
     if keys_are_known {
-        mistakes.extend(checks::missing_keys(&config, sources.application.is_none()));
+        if sources.is_to_run {
+            mistakes.extend(checks::missing_keys(&config, sources.application.is_none()));
+        }
         mistakes.extend(checks::mixed_issuers(&config));
         notices.extend(checks::warnings(&config));
         notices.extend(checks::history(&config.log.transport));

@@ -48,6 +48,7 @@ fn load_given(given: &Given<'_>) -> Result<Loaded, Vec<Mistake>> {
         environment: &environment,
         flags: &given.flags.iter().map(flag).collect::<Vec<_>>(),
         application: None,
+        is_to_run: true,
         read_file: &read_file,
     })
 }
@@ -844,6 +845,7 @@ fn a_hub_inside_an_application_writes_to_disk_only_when_told_to() {
             environment: &variables.iter().map(own).collect(),
             flags: &[],
             application: Some(&[Said::Text(format!("anonymous\n{said}"))]),
+            is_to_run: true,
             read_file: &read_file,
         });
         loaded.map_err(|mistakes| lines(&mistakes)).unwrap().config.log.transport

@@ -1,0 +1,57 @@
+//! `petasos fsck`: is the history on disk whole?
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::{Failure, Fsck, Surroundings, serve};
+use crate::config::Transport;
+
+const HELP: &str = "\
+Finds the history by the settings of the hub: give the flags, the --config and the variables that
+the hub is started with, or just --data-dir. Keys are not needed. Stop the hub first: while it runs,
+the history is its own.
+
+Every update is read and compared with its checksum, and the files with each other: is one missing,
+there twice, or in another's place? A last update that was being written when the power failed was
+never acknowledged, and is no damage: the hub removes it by itself. Damage before it means that
+updates are lost which publishers were promised; then the hub does not start. The ways on:
+
+  bring the files back from a backup;
+  or keep a copy of them, and let `petasos fsck --cut` make a whole history of what lies before the
+  damage. Everything from there on is dropped, undamaged updates too, since the order without a gap
+  is what subscribers rely on. `petasos fsck` says beforehand what that would be.
+
+The exit code is 0 where the history is whole (with --cut: is whole now), otherwise 1.";
+
+pub(super) fn command() -> Command {
+    let dry_run =
+        Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).conflicts_with("cut").help(
+            "Only say what is damaged, and what --cut would drop; change nothing (the default)",
+        );
+    let cut = Arg::new("cut")
+        .long("cut")
+        .action(ArgAction::SetTrue)
+        .help("Drop the first damaged update and everything behind it");
+    Command::new("fsck")
+        .about("Check the history on disk of a hub that does not run")
+        .after_help(HELP)
+        .args([dry_run, cut])
+        .args(serve::few_arguments())
+}
+
+pub(super) fn fsck(
+    matches: &ArgMatches,
+    surroundings: &Surroundings<'_>,
+    fsck: impl Fsck,
+) -> Result<ExitCode, Failure> {
+    let config = serve::read(matches, surroundings, false)?.config;
+    match config.log.transport {
+        Transport::Embedded(_) => Ok(fsck(config, matches.get_flag("cut"))),
+        Transport::Memory { .. } | Transport::Local => Err(Failure::Told(
+            "with these settings there is no history on disk (transport memory, local or --dev), \
+             so there is nothing to check"
+                .to_owned(),
+        )),
+    }
+}
