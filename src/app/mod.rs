@@ -6,6 +6,7 @@ mod embedded;
 #[cfg(feature = "command")]
 mod fsck;
 mod guest;
+mod history;
 mod keys;
 mod limits;
 #[cfg(feature = "command")]
@@ -34,6 +35,8 @@ pub enum ServeError {
     Start(#[from] StartError),
     #[error(transparent)]
     Admin(#[from] crate::admin::ListenError),
+    #[error(transparent)]
+    History(#[from] crate::log::embedded::OpenError),
     #[error("the system refused what the hub needs: {0}")]
     System(#[from] std::io::Error),
     #[error("{0}")]

@@ -4,17 +4,13 @@ use std::{hash::RandomState, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use super::ServeError;
 use crate::{
-    config::{Config, FileTables, Origins, Transport},
+    config::{Config, FileTables, Origins},
     http::{cors, reader, route::HUB_PATH},
     hub,
     keyring::Keyring,
-    log::{
-        history::UnknownId,
-        memory::{Memory, Retention},
-        sequence::{LagLimits, Places},
-    },
+    log::{history::UnknownId, sequence::LagLimits},
     metrics::Metrics,
-    protocol::{self, hub_url::HubUrl, id::IdCipher, subscribe::QueryRules, update::Position},
+    protocol::{self, hub_url::HubUrl, subscribe::QueryRules},
     worker::{Clients, EndpointSettings, Identity, Name, PublishOrigins, Settings},
 };
 
@@ -50,28 +46,6 @@ pub(super) fn workers(config: &Config) -> usize {
 /// A random number, of the system's best kind.
 pub(super) fn random() -> Result<u64, ServeError> {
     getrandom::u64().map_err(|error| ServeError::Settings(error.to_string()))
-}
-
-/// The history that the transport keeps, and what gives updates their places in it.
-pub(super) fn history(config: &Config) -> Result<(Memory, Places), ServeError> {
-    let retention = match &config.log.transport {
-        Transport::Local => Retention::NOTHING,
-        Transport::Memory { updates_max, bytes_max } => Retention {
-            updates: updates_max.map_or(0, |max| size(max.get())),
-            bytes: size(*bytes_max),
-        },
-        Transport::Embedded(_) => {
-            return Err(ServeError::Settings("the embedded history is not built yet".to_owned()));
-        }
-    };
-    // Without a history that outlives the process, ids need not either.
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&random()?.to_le_bytes());
-    key[8..].copy_from_slice(&random()?.to_le_bytes());
-    let cipher = IdCipher::new(key);
-    let incarnation = random()? as u32;
-    let memory = Memory::new(retention, cipher.clone(), incarnation, RandomState::new());
-    Ok((memory, Places::new(cipher, incarnation, Position::START)))
 }
 
 /// What the configuration means for a hub of so many workers, each of which may have so many open
@@ -226,6 +200,6 @@ pub(super) fn settings_error(error: impl std::fmt::Display) -> ServeError {
 }
 
 /// No machine has more bytes than a `usize` counts.
-fn size(value: u64) -> usize {
+pub(super) fn size(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }

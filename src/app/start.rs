@@ -16,6 +16,7 @@ use std::{
 use super::{
     ServeError,
     guest::Guest,
+    history::Open,
     keys::{self, Keepers},
     settings,
 };
@@ -25,13 +26,11 @@ use crate::{
     log::{
         bell::Ring,
         exchange::{Capacities, Exchange},
-        history::Store,
-        sequence::{LagLimits, Places},
+        sequence::LagLimits,
         sequencer::Sequencer,
         thread::{Readers, Unpark, run_sequencer, vital},
     },
     metrics::Metrics,
-    protocol::update::Position,
     worker::{self, Bells, Driver, Listening, Settings, Workers},
 };
 
@@ -76,29 +75,22 @@ impl Running {
         let bells = Bells::new(workers)?;
         let keepers = keys::start(&config)?;
         let hub = settings::hub(&config, workers, place.open_files, Arc::clone(&keepers.0))?;
-        let (history, places) = settings::history(&config)?;
+        let mut history = Open::start(&config)?;
+        let begin = history.take_beginning();
+        let reading = Arc::clone(&history.history);
         let guest = place.has_guest.then(|| Guest::start(config.log.publish_wait)).transpose()?;
         let guest_ring = guest.as_ref().map(Guest::ring);
-        let log = Log::start(
-            history.clone(),
-            places,
-            hub.lag,
-            &bells,
-            guest_ring,
-            Arc::clone(&hub.worker.metrics),
-        )?;
+        let log =
+            Log::start(history, hub.lag, &bells, guest_ring, Arc::clone(&hub.worker.metrics))?;
         if let Some(guest) = &guest {
             guest.attach(&log.exchange, &hub.worker);
         }
-        let (readers, _) = Readers::start(
-            hub.readers,
-            Arc::new(history),
-            Arc::clone(&log.exchange),
-            hub.unknown_id,
-        )?;
+        let (readers, _) =
+            Readers::start(hub.readers, reading, Arc::clone(&log.exchange), hub.unknown_id)?;
         let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
         let workers =
             worker::start(&hub.worker, &listening, bells, &log.exchange, &readers, &seeds)?;
+        begin(&log.exchange);
         let admin = admin.map(|listener| {
             listener.serve(Admin {
                 metrics: Arc::clone(&hub.worker.metrics),
@@ -159,8 +151,7 @@ struct Log {
 impl Log {
     /// Starts the thread. It has to exist before the exchange that knows how to wake it.
     fn start(
-        store: impl Store + 'static,
-        places: Places,
+        history: Open,
         lag: LagLimits,
         bells: &Bells,
         guest: Option<Box<dyn Ring>>,
@@ -175,12 +166,12 @@ impl Log {
             }
         })?;
         let ring = Box::new(Unpark(thread.thread().clone()));
-        let mut exchange =
-            Exchange::new(Position::START, ring, bells.rings(), Capacities::default());
+        let mut exchange = Exchange::new(history.last, ring, bells.rings(), Capacities::default());
         if let Some(guest) = guest {
             exchange = exchange.with_guest(guest);
         }
         let exchange = Arc::new(exchange);
+        let Open { store, places, .. } = history;
         let sequencer = Sequencer::new(Arc::clone(&exchange), places, lag, store);
         let _ = give.send((Arc::clone(&exchange), sequencer));
         Ok(Log { exchange, stop, thread: Some(thread) })

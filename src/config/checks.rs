@@ -4,7 +4,7 @@ use super::{
     keys::{self, IssuerKey, IssuerKeySet},
     load::{Mistake, Notice},
     setting::Source,
-    tree::{Config, Embedded, LogLevel, Sync, Transport},
+    tree::{Config, Embedded, LogLevel, SyncMode, Transport},
     units::format_size,
 };
 use crate::{
@@ -210,15 +210,17 @@ pub(super) fn history(transport: &Transport) -> Vec<Notice> {
         ),
     }];
     let lost = match sync {
-        Sync::Always => return notices,
-        Sync::Interval(interval) => format!(
+        SyncMode::Always => return notices,
+        SyncMode::Interval(interval) => format!(
             "sync interval {interval:?}: updates that were acknowledged within the last \
              {interval:?} may be lost when the power fails or the system crashes"
         ),
-        Sync::Off => "sync off: the operating system decides when updates reach the disk; those \
+        SyncMode::Off => {
+            "sync off: the operating system decides when updates reach the disk; those \
                       that did not may be lost when the power fails or the system crashes, \
                       acknowledged or not"
-            .to_owned(),
+                .to_owned()
+        }
     };
     let text = format!("{lost}; nothing is lost when only the hub ends");
     notices.push(notice(LogLevel::Warn, text));

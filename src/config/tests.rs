@@ -100,7 +100,7 @@ fn the_defaults_mean_what_they_say() {
         updates_max: None,
         bytes_max: NonZeroU64::new(1 << 30),
         age_max: None,
-        sync: Sync::Always,
+        sync: SyncMode::Always,
     };
     assert_eq!(config.log.transport, Transport::Embedded(embedded));
     assert_eq!(config.log.worker_lag_bytes, 256 << 20);

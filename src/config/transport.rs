@@ -13,7 +13,7 @@ use super::{
     load::{Draft, Notice},
     setting::{Given, Source},
     settings::set,
-    tree::{Embedded, LogLevel, Sync, Transport},
+    tree::{Embedded, LogLevel, SyncMode, Transport},
     words,
 };
 
@@ -167,7 +167,7 @@ fn parse_embedded(name: &str, options: &[Directive], data_dir: &Path) -> Result<
         updates_max: None,
         bytes_max: NonZeroU64::new(EMBEDDED_BYTES_DEFAULT),
         age_max: None,
-        sync: Sync::Always,
+        sync: SyncMode::Always,
     };
     for option in options {
         let given = as_given(option);
@@ -208,14 +208,14 @@ fn beside(path: &str) -> Result<PathBuf, String> {
     Ok(path.with_file_name(name))
 }
 
-fn parse_sync(given: &Given) -> Result<Sync, String> {
+fn parse_sync(given: &Given) -> Result<SyncMode, String> {
     let words: Vec<_> = given.list()?.collect();
     match words.as_slice() {
-        ["always"] => Ok(Sync::Always),
-        ["off"] => Ok(Sync::Off),
+        ["always"] => Ok(SyncMode::Always),
+        ["off"] => Ok(SyncMode::Off),
         ["interval", interval] => {
             let words = vec![(*interval).to_owned()];
-            Given { words, ..given.clone() }.positive_duration().map(Sync::Interval)
+            Given { words, ..given.clone() }.positive_duration().map(SyncMode::Interval)
         }
         words => Err(format!(
             "`{}` is not possible here; write always, interval DURATION (in a URL \

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::keys::{IssuerKey, IssuerKeySet};
 pub use crate::{
-    log::history::UnknownId,
+    log::{embedded::SyncMode, history::UnknownId},
     worker::{Driver, Overload},
 };
 
@@ -244,19 +244,7 @@ pub struct Embedded {
     pub updates_max: Option<NonZeroU64>,
     pub bytes_max: Option<NonZeroU64>,
     pub age_max: Option<Duration>,
-    pub sync: Sync,
-}
-
-/// What an acknowledgement promises for the case that the machine stops: that of the hub alone
-/// takes nothing that was acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    /// The update is on disk.
-    Always,
-    /// It will be, so much later at most. Never zero.
-    Interval(Duration),
-    /// It will be when the operating system decides so.
-    Off,
+    pub sync: SyncMode,
 }
 
 /// The operator's listener.

@@ -1,13 +1,15 @@
 //! History in memory: bounded by number and bytes, gone with the process.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::BTreeSet,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use super::history::{
-    Chunk, Gap, History, Located, ReadBudget, Store, StoreError, UnknownId, Unreadable,
+pub use super::kept::Retention;
+use super::{
+    history::{Chunk, Gap, History, Located, ReadBudget, Store, StoreError, UnknownId, Unreadable},
+    kept::Kept,
 };
 use crate::protocol::{
     frame::Form,
@@ -17,50 +19,15 @@ use crate::protocol::{
     update::{Position, Update},
 };
 
-/// How much is retained; 0 = no limit.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention {
-    pub updates: usize,
-    pub bytes: usize,
-}
-
-impl Retention {
-    /// No history: the `local` transport. No id is known.
-    pub const NOTHING: Retention = Retention { updates: 0, bytes: 1 };
-}
-
 /// The updates of a history in memory. Clones share them.
 #[derive(Clone)]
 pub struct Memory {
-    // Only the log's thread and readers take this lock, for a few microseconds each: workers never.
-    kept: Arc<RwLock<Kept>>,
+    kept: Kept,
+    /// (hash of the id, position) of kept updates whose publisher gave the id. Locked as `kept` is.
+    given_ids: Arc<RwLock<BTreeSet<(u64, Position)>>>,
     cipher: IdCipher,
     incarnation: u32,
     hasher: RandomState,
-    retention: Retention,
-}
-
-#[derive(Default)]
-struct Kept {
-    /// Consecutive.
-    updates: VecDeque<Arc<Update>>,
-    bytes: usize,
-    /// The last committed update, even if it is not retained.
-    last: Position,
-    /// (hash of the id, position) of retained updates whose publisher gave the id.
-    given_ids: BTreeSet<(u64, Position)>,
-}
-
-impl Kept {
-    /// The position before the first retained update.
-    fn start(&self) -> Position {
-        Position(self.last.0 - self.updates.len() as u64)
-    }
-
-    fn get(&self, position: Position) -> Option<&Arc<Update>> {
-        let index = position.0.checked_sub(self.start().0 + 1)?;
-        self.updates.get(usize::try_from(index).ok()?)
-    }
 }
 
 impl Memory {
@@ -70,17 +37,14 @@ impl Memory {
         incarnation: u32,
         hasher: RandomState,
     ) -> Self {
-        Memory { kept: Arc::default(), cipher, incarnation, hasher, retention }
+        let kept = Kept::new(retention, Position::START);
+        Memory { kept, given_ids: Arc::default(), cipher, incarnation, hasher }
     }
 
-    fn read_lock(&self) -> RwLockReadGuard<'_, Kept> {
-        self.kept.read().expect("nothing panics while it holds the lock")
-    }
-
-    /// The retained update that bears `id`; of several the earliest (draft-08 #reconciliation).
-    fn find(&self, kept: &Kept, id: &str) -> Option<Position> {
+    /// The kept update that bears `id`; of several the earliest (draft-08 #reconciliation).
+    fn find(&self, id: &str) -> Option<Position> {
         let bears_id =
-            |position: &Position| kept.get(*position).is_some_and(|update| update.id() == id);
+            |position: &Position| self.kept.get(*position).is_some_and(|update| update.id() == id);
         let generated = self
             .cipher
             .decode(id)
@@ -88,8 +52,10 @@ impl Memory {
             .map(|place| place.position)
             .filter(bears_id);
         let hash = self.hasher.hash_one(id);
-        let given = kept
+        let given = self
             .given_ids
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
             .range((hash, Position::START)..=(hash, Position(u64::MAX)))
             .map(|&(_, position)| position)
             .find(bears_id);
@@ -97,60 +63,50 @@ impl Memory {
     }
 
     /// Why `id`, which was not found, is not there.
-    fn gap(&self, kept: &Kept, id: &str) -> Gap {
+    fn gap(&self, id: &str) -> Gap {
         let was_ours = |place: Place| {
-            let was_given = Position::START < place.position && place.position <= kept.start();
+            let was_given = Position::START < place.position && place.position <= self.kept.start();
             place.incarnation == self.incarnation && was_given
         };
         if self.cipher.decode(id).is_some_and(was_ours) { Gap::Trimmed } else { Gap::Unknown }
-    }
-
-    fn trim(&self, kept: &mut Kept) {
-        let Retention { updates, bytes } = self.retention;
-        let exceeds = |kept: &Kept| {
-            (updates > 0 && kept.updates.len() > updates) || (bytes > 0 && kept.bytes > bytes)
-        };
-        while exceeds(kept)
-            && let Some(update) = kept.updates.pop_front()
-        {
-            kept.bytes -= update.footprint();
-            if !update.id_is_generated {
-                kept.given_ids.remove(&(self.hasher.hash_one(update.id()), update.position));
-            }
-        }
     }
 }
 
 impl Store for Memory {
     fn append(&mut self, updates: &[Arc<Update>]) -> Result<(), StoreError> {
-        let mut kept = self.kept.write().expect("nothing panics while it holds the lock");
-        for update in updates {
-            kept.last = update.position;
-            kept.bytes += update.footprint();
-            if !update.id_is_generated {
-                kept.given_ids.insert((self.hasher.hash_one(update.id()), update.position));
-            }
-            kept.updates.push_back(Arc::clone(update));
+        let entry = |update: &Arc<Update>| {
+            let hash = || (self.hasher.hash_one(update.id()), update.position);
+            (!update.id_is_generated).then(hash)
+        };
+        {
+            let mut ids = self.given_ids.write().unwrap_or_else(PoisonError::into_inner);
+            ids.extend(updates.iter().filter_map(entry));
         }
-        self.trim(&mut kept);
+        let removed = self.kept.append(updates);
+        if removed.iter().any(|update| !update.id_is_generated) {
+            let mut ids = self.given_ids.write().unwrap_or_else(PoisonError::into_inner);
+            for entry in removed.iter().filter_map(entry) {
+                ids.remove(&entry);
+            }
+        }
         Ok(())
     }
 
     fn retained(&self) -> (u64, u64) {
-        let kept = self.read_lock();
-        (kept.updates.len() as u64, kept.bytes as u64)
+        let (updates, bytes) = self.kept.len();
+        (updates as u64, bytes as u64)
     }
 }
 
 impl History for Memory {
     fn locate(&self, since: &Since, unknown: UnknownId) -> Result<Located, Unreadable> {
-        let kept = self.read_lock();
         let earliest =
-            || Located { position: kept.start(), last_event_id: EARLIEST.into(), gap: None };
-        let newest = || Located {
-            position: kept.last,
-            last_event_id: kept.updates.back().map_or(EARLIEST, |update| update.id()).into(),
-            gap: None,
+            || Located { position: self.kept.start(), last_event_id: EARLIEST.into(), gap: None };
+        let newest = || {
+            let position = self.kept.last();
+            let update = self.kept.get(position);
+            let last_event_id = update.as_ref().map_or(EARLIEST, |update| update.id()).into();
+            Located { position, last_event_id, gap: None }
         };
         let unknown_id = |gap| {
             let located = match unknown {
@@ -162,9 +118,9 @@ impl History for Memory {
         Ok(match since {
             Since::Earliest => earliest(),
             Since::Empty => newest(),
-            Since::Id(id) => match self.find(&kept, id) {
+            Since::Id(id) => match self.find(id) {
                 Some(position) => Located { position, last_event_id: id.clone(), gap: None },
-                None => unknown_id(self.gap(&kept, id)),
+                None => unknown_id(self.gap(id)),
             },
             Since::Unknown => unknown_id(Gap::Unknown),
         })
@@ -177,35 +133,7 @@ impl History for Memory {
         form: Form,
         budget: ReadBudget,
     ) -> Result<Chunk, Unreadable> {
-        /// Updates that are taken while the lock is held.
-        const UNDER_LOCK: usize = 256;
-        let mut chunk = Chunk { through: after, ..Chunk::default() };
-        let mut looked_at = 0;
-        while chunk.events.len() < budget.bytes && looked_at < budget.updates {
-            let kept = self.read_lock();
-            if chunk.through < kept.start() {
-                return Err(Unreadable::Overtaken);
-            }
-            let index = (chunk.through.0 - kept.start().0) as usize;
-            if index >= kept.updates.len() {
-                break;
-            }
-            let end = kept.updates.len().min(index + UNDER_LOCK);
-            // A thousand patterns take their time: the log must not wait for that.
-            let piece: Vec<_> = kept.updates.range(index..end).cloned().collect();
-            drop(kept);
-            for update in piece {
-                chunk.through = update.position;
-                looked_at += 1;
-                if interest.selects(&update) {
-                    chunk.events.push(update.position, update.frame.bytes(form));
-                    if chunk.events.len() >= budget.bytes {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(chunk)
+        self.kept.read(after, interest, form, budget)
     }
 }
 
@@ -406,10 +334,9 @@ mod tests {
         for _ in 0..100 {
             f.publish("a", Some("i"), false);
         }
-        let kept = f.memory.read_lock();
-        assert!(kept.bytes <= 2000 && kept.bytes > 1000, "{}", kept.bytes);
-        assert_eq!(kept.given_ids.len(), kept.updates.len());
-        drop(kept);
+        let (updates, bytes) = f.memory.kept.len();
+        assert!(bytes <= 2000 && bytes > 1000, "{bytes}");
+        assert_eq!(f.memory.given_ids.read().unwrap().len(), updates);
         let mut nothing = fixture(Retention::NOTHING);
         nothing.publish("a", Some("i"), false);
         assert_eq!(nothing.locate("i"), (1, "earliest".into()));

@@ -24,8 +24,10 @@
 //! threads are in `thread`.
 
 pub mod bell;
+pub mod embedded;
 pub mod exchange;
 pub mod history;
+mod kept;
 pub mod lane;
 pub mod memory;
 pub mod sequence;

@@ -14,6 +14,9 @@ pub const HEARTBEAT: &[u8] = b":\n";
 /// The chunk that ends a chunked body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
+/// What ends the data of a chunk.
+const CHUNK_END: &[u8] = b"\r\n";
+
 /// How a stream carries events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Form {
@@ -37,7 +40,9 @@ impl Frame {
     pub fn bytes(&self, form: Form) -> &[u8] {
         match form {
             Form::Chunked => &self.bytes,
-            Form::Bare => &self.bytes[self.event_start as usize..self.bytes.len() - 2],
+            Form::Bare => {
+                &self.bytes[self.event_start as usize..self.bytes.len() - CHUNK_END.len()]
+            }
         }
     }
 
@@ -47,6 +52,16 @@ impl Frame {
         std::str::from_utf8(id).expect("written from a str")
     }
 
+    /// What a history keeps of it.
+    pub fn parts(&self) -> FrameParts<'_> {
+        FrameParts {
+            bytes: &self.bytes,
+            event_start: u16::try_from(self.event_start).expect("a chunk's size line is short"),
+            id_start: self.id_start,
+            id_len: self.id_len,
+        }
+    }
+
     /// Bytes held by the frame.
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -54,6 +69,42 @@ impl Frame {
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+}
+
+/// A frame as a history keeps it: its bytes, and where the event and the id are in them.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameParts<'a> {
+    pub bytes: &'a [u8],
+    pub event_start: u16,
+    pub id_start: u32,
+    pub id_len: u32,
+}
+
+impl<'a> FrameParts<'a> {
+    /// Whether the places lie within the bytes, and the id is text.
+    pub fn is_sound(&self) -> bool {
+        let end = self.bytes.len().checked_sub(CHUNK_END.len());
+        end.is_some_and(|end| usize::from(self.event_start) <= end)
+            && self.id_bytes().is_some_and(|id| str::from_utf8(id).is_ok())
+    }
+
+    fn id_bytes(&self) -> Option<&'a [u8]> {
+        self.bytes.get(self.id_start as usize..)?.get(..self.id_len as usize)
+    }
+
+    /// The value of the event's `id` field; empty if the parts are not sound.
+    pub fn id(&self) -> &'a str {
+        self.id_bytes().and_then(|id| str::from_utf8(id).ok()).unwrap_or_default()
+    }
+
+    /// The bytes that a stream of the given form sends; none if the parts are not sound.
+    pub fn event(&self, form: Form) -> &'a [u8] {
+        let end = self.bytes.len().saturating_sub(CHUNK_END.len());
+        match form {
+            Form::Chunked => self.bytes,
+            Form::Bare => self.bytes.get(usize::from(self.event_start)..end).unwrap_or_default(),
+        }
     }
 }
 

@@ -19,6 +19,10 @@ impl UnixTime {
         UnixTime(seconds.saturating_mul(MICROS_PER_SECOND))
     }
 
+    pub fn from_micros(micros: u64) -> UnixTime {
+        UnixTime(micros)
+    }
+
     /// A `NumericDate` (RFC 7519 §2), to the nearest microsecond; before 1970 is 1970.
     pub fn from_numeric_date(seconds: f64) -> UnixTime {
         // The cast saturates, and a JSON number is never NaN.

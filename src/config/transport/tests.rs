@@ -27,7 +27,7 @@ fn embedded(directory: &str) -> Embedded {
         updates_max: None,
         bytes_max: NonZeroU64::new(1 << 30),
         age_max: None,
-        sync: Sync::Always,
+        sync: SyncMode::Always,
     }
 }
 
@@ -95,16 +95,16 @@ fn options_of_the_embedded_history_are_read() {
             with(|it| it.age_max = Some(Duration::from_secs(30 * 86_400))),
         ),
         (("sync", "always"), "sync=always", with(|_| {})),
-        (("sync", "off"), "sync=off", with(|it| it.sync = Sync::Off)),
+        (("sync", "off"), "sync=off", with(|it| it.sync = SyncMode::Off)),
         (
             ("sync", "interval 1s"),
             "sync=interval+1s",
-            with(|it| it.sync = Sync::Interval(Duration::from_secs(1))),
+            with(|it| it.sync = SyncMode::Interval(Duration::from_secs(1))),
         ),
         (
             ("sync", "interval 5ms"),
             "sync=interval%205ms",
-            with(|it| it.sync = Sync::Interval(Duration::from_millis(5))),
+            with(|it| it.sync = SyncMode::Interval(Duration::from_millis(5))),
         ),
         (("bucket_name", "updates"), "bucket_name=updates", with(|_| {})),
         (("cleanup_frequency", "0.3"), "cleanup_frequency=0.3", with(|_| {})),
