@@ -18,9 +18,11 @@ never acknowledged, and is no damage: the hub removes it by itself. Damage befor
 updates are lost which publishers were promised; then the hub does not start. The ways on:
 
   bring the files back from a backup;
-  or keep a copy of them, and let `petasos fsck --cut` make a whole history of what lies before the
-  damage. Everything from there on is dropped, undamaged updates too, since the order without a gap
-  is what subscribers rely on. `petasos fsck` says beforehand what that would be.
+  or let `petasos fsck --cut` make a whole history of the newest updates that follow each other
+  without a gap, which is what subscribers rely on. All that is older is dropped, undamaged updates
+  too: whoever comes back with the id of one of them is sent everything that is kept. Where nothing
+  lies behind the damage, what lies before it is kept. `petasos fsck` says beforehand what that
+  would be; the files that are dropped are laid aside, with names that end in `.dropped`.
 
 The exit code is 0 where the history is whole (with --cut: is whole now), otherwise 1.";
 
@@ -32,7 +34,7 @@ pub(super) fn command() -> Command {
     let cut = Arg::new("cut")
         .long("cut")
         .action(ArgAction::SetTrue)
-        .help("Drop the first damaged update and everything behind it");
+        .help("Keep the newest updates that follow each other, and drop the rest");
     Command::new("fsck")
         .about("Check the history on disk of a hub that does not run")
         .after_help(HELP)

@@ -17,6 +17,7 @@
 
 mod bytes;
 mod catalog;
+mod check;
 mod disk;
 #[cfg(test)]
 mod fixture;
@@ -45,7 +46,6 @@ use std::{
     time::Duration,
 };
 
-pub use self::catalog::Retention;
 use self::{
     catalog::Catalog,
     disk::{Directory, Disk},
@@ -55,6 +55,10 @@ use self::{
     recovery::{Recovered, RecoveryError},
     syncer::Syncer,
     writer::{Active, Writer},
+};
+pub use self::{
+    catalog::Retention,
+    check::{Report, check},
 };
 use crossbeam::channel::Sender;
 
@@ -165,15 +169,20 @@ pub fn open(
     let io = |error| OpenError::Io { directory: directory.clone(), error };
     let disk: Arc<dyn Disk> = Arc::new(Directory::open_or_create(&settings.directory).map_err(io)?);
     let lock = lock(&settings.directory)?;
-    open_on(disk, Some(lock), settings, Sizes::USUAL, random).map_err(|error| match error {
-        RecoveryError::Io(error) => io(error),
+    open_on(disk, Some(lock), settings, Sizes::USUAL, random)
+        .map_err(|error| open_error(directory.clone(), error))
+}
+
+fn open_error(directory: String, error: RecoveryError) -> OpenError {
+    match error {
+        RecoveryError::Io(error) => OpenError::Io { directory, error },
         RecoveryError::Foreign { file, reason } => {
-            OpenError::Foreign { directory: directory.clone(), reason: format!("{file}: {reason}") }
+            OpenError::Foreign { directory, reason: format!("{file}: {reason}") }
         }
         RecoveryError::Damaged(damage) => {
-            OpenError::Damaged { directory: directory.clone(), damage: damage.to_string() }
+            OpenError::Damaged { directory, damage: damage.to_string() }
         }
-    })
+    }
 }
 
 fn lock(directory: &Path) -> Result<Lock, OpenError> {

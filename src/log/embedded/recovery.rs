@@ -116,7 +116,7 @@ pub(super) fn open(
     let end = find_end(&**disk, &hasher, &sealed, &mut unsealed)?;
     let (mut segments, begin) = sealed_segments(disk, &sealed);
     let (active, prepared) = match end.resume {
-        Some(resume) => resume_at(disk, unsealed, resume, begin, &mut segments),
+        Some(resume) => resume_at(disk, unsealed, resume, end.first, begin, &mut segments),
         None => {
             tell(&end, &unsealed);
             let place = Place { hasher: &hasher, room: sizes.smallest, begin };
@@ -149,31 +149,40 @@ fn open_manifest(
     disk: &dyn Disk,
     random: &mut dyn FnMut() -> io::Result<[u8; 16]>,
 ) -> Result<Manifest, RecoveryError> {
-    let file = || disk.show(manifest::NAME);
+    if let Some(manifest) = read_manifest(disk)? {
+        return Ok(manifest);
+    }
+    let contents = manifest::Contents {
+        history: random()?,
+        id_key: random()?,
+        hash_key: random()?,
+        first: 1,
+        last: 0,
+    };
+    Ok(Manifest::create(disk, contents)?)
+}
+
+/// The manifest of the history in `disk`; `None` if there is no history. Without it nothing can be
+/// read: it has the keys.
+pub(super) fn read_manifest(disk: &dyn Disk) -> Result<Option<Manifest>, RecoveryError> {
+    let lost = |what: &str| RecoveryError::Foreign {
+        file: disk.show(manifest::NAME),
+        reason: format!(
+            "it {what}, and without it the history cannot be read: bring it back from a backup, \
+             or move the directory away, and a new history is begun"
+        ),
+    };
     match Manifest::open(disk) {
-        Ok(Some(manifest)) => Ok(manifest),
         Ok(None) if disk.list()?.iter().any(|name| segment::number(name).is_some()) => {
-            let what = "it is missing, and there are segments".to_owned();
-            Err(Damage { file: file(), offset: 0, what }.into())
+            Err(lost("is missing"))
         }
-        Ok(None) => {
-            let contents = manifest::Contents {
-                history: random()?,
-                id_key: random()?,
-                hash_key: random()?,
-                first: 1,
-                last: 0,
-            };
-            Ok(Manifest::create(disk, contents)?)
-        }
+        Ok(manifest) => Ok(manifest),
         Err(ManifestError::Io(error)) => Err(error.into()),
-        Err(ManifestError::Damaged) => {
-            let what = ManifestError::Damaged.to_string();
-            Err(Damage { file: file(), offset: 0, what }.into())
-        }
-        Err(error @ ManifestError::Version(_)) => {
-            Err(RecoveryError::Foreign { file: file(), reason: error.to_string() })
-        }
+        Err(ManifestError::Damaged) => Err(lost("is damaged")),
+        Err(error @ ManifestError::Version(_)) => Err(RecoveryError::Foreign {
+            file: disk.show(manifest::NAME),
+            reason: error.to_string(),
+        }),
     }
 }
 
@@ -223,7 +232,7 @@ pub(super) fn read(
     Ok(Kind::Unsealed(survey(file, head, hasher)?))
 }
 
-fn read_head(
+pub(super) fn read_head(
     disk: &dyn Disk,
     file: &dyn DiskFile,
     history: [u8; 16],
@@ -326,6 +335,8 @@ fn check_chain(disk: &dyn Disk, sealed: &[Seal]) -> Result<(), Damage> {
 
 /// Where a history ends.
 struct End {
+    /// The first update of the segments that are not sealed, or the one to come.
+    first: Position,
     /// The last update that is kept.
     last: Position,
     /// Everything up to here was synced.
@@ -344,11 +355,12 @@ fn find_end(
     drop_superseded(disk, hasher, unsealed)?;
     let sealed_last = sealed.last().map(Seal::last);
     let begins = unsealed.iter().find_map(|segment| segment.first);
-    let mut last = match (sealed_last, begins) {
-        (Some(last), _) => last,
-        (None, Some(first)) => Position(first.0 - 1),
-        (None, None) => Position::START,
+    let first = match (sealed_last, begins) {
+        (Some(last), _) => last.next(),
+        (None, Some(first)) => first,
+        (None, None) => Position(1),
     };
+    let mut last = Position(first.0 - 1);
     // The last segment that has something, and where it stopped.
     let mut stop: Option<usize> = None;
     let mut gap = None;
@@ -381,7 +393,7 @@ fn find_end(
     // A segment that was prepared, and not written yet, will do as well.
     let resume = stop.or_else(|| unsealed.iter().position(|segment| segment.first.is_none()));
     let is_whole = !is_torn && mark == last;
-    Ok(End { last, mark, resume: resume.filter(|_| is_whole) })
+    Ok(End { first, last, mark, resume: resume.filter(|_| is_whole) })
 }
 
 /// What a start wrote once more stands in a later segment: there it counts.
@@ -444,11 +456,12 @@ fn resume_at(
     disk: &Arc<dyn Disk>,
     unsealed: Vec<Unsealed>,
     resume: usize,
+    first: Position,
     mut begin: u64,
     segments: &mut VecDeque<Arc<Segment>>,
 ) -> (Active, Option<Prepared>) {
     let (mut active, mut prepared) = (None, None);
-    let mut next = segments.back().map_or(Position(1), |segment| segment.extent().last.next());
+    let mut next = first;
     for (i, segment) in unsealed.into_iter().enumerate() {
         let Unsealed {
             head: Head { number, capacity, .. }, first, mut contents, index, end, ..
@@ -499,17 +512,20 @@ fn rewrite(
     manifest.contents.last = number;
     manifest.write()?;
     // From here on the new segment counts.
+    let mut next = end.first;
     for old in unsealed {
         let head = old.head;
         let file = disk.open(&segment::name(head.number))?;
         let mut cut = survey_to(file, head, hasher, end.mark)?;
-        cut.contents.first = cut.first.unwrap_or(end.mark.next());
+        // An empty one may not know.
+        cut.contents.first = cut.first.unwrap_or(next);
         let (seal, bytes) = super::seal::seal(history, head.number, cut.contents, &cut.index);
         cut.file.write_all_at(&bytes, seal.end)?;
         cut.file.set_len(seal.file_len())?;
         cut.file.sync()?;
         segments.push_back(Arc::new(Segment::sealed(disk, begin, seal)));
         begin += seal.end;
+        next = seal.last().next();
     }
     let file = disk.open(&segment::name(number))?;
     let new = survey_to(file, made, hasher, Position(u64::MAX))?;

@@ -37,6 +37,7 @@ fn live(run: &mut Run, ledger: &mut Ledger, rng: &mut Rng, groups: usize) {
 
 /// Opens, publishes, ends at the given operation in the given way, and again.
 fn cycle(settings: &Settings, seed: u64, dies_at: usize, end: End) -> bool {
+    let _told = Told(format!("seed {seed}, ends at operation {dies_at} by {end:?}"));
     let mut rng = Rng::new(seed);
     let mut ledger = Ledger::default();
     let mut disk = SimDisk::default();
@@ -72,9 +73,7 @@ fn cycle(settings: &Settings, seed: u64, dies_at: usize, end: End) -> bool {
                 killed.after_power_loss(loss, &mut rng)
             }
         };
-        let run = Run::open_as(&disk, settings, 100).unwrap_or_else(|error| {
-            panic!("seed {seed}, died at {dies_at}, {end:?}: {error}");
-        });
+        let run = Run::open_as(&disk, settings, 100).expect("whole");
         if let SyncMode::Always = settings.sync {
             run.check(&ledger);
         } else {
@@ -87,6 +86,17 @@ fn cycle(settings: &Settings, seed: u64, dies_at: usize, end: End) -> bool {
         std::mem::forget(run.writer);
     }
     is_over
+}
+
+/// Says what was going on when a check failed.
+struct Told(String);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
