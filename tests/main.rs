@@ -19,6 +19,7 @@ mod drivers;
 mod embedding;
 mod examples;
 mod fuzz;
+mod gaps;
 mod http;
 mod keys;
 mod library;

@@ -148,7 +148,7 @@ fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: 
 }
 
 fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, ServeError> {
-    let Config { access, limits, .. } = config;
+    let Config { access, limits, streams, .. } = config;
     let exposed = cors::EXPOSED_HEADERS;
     let cors = match &access.cors_origins {
         Origins::Any => cors::Cors::new(&["*"], exposed),
@@ -173,6 +173,7 @@ fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, 
         },
         cors,
         query_rules: QueryRules { strict: limits.strict_query },
+        gap_notice: streams.gap_notice,
         anonymous: access.anonymous,
         topic_hasher: RandomState::new(),
     })

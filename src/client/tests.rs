@@ -222,6 +222,27 @@ fn an_id_without_an_event_counts_after_the_events_before_it() {
 }
 
 #[test]
+fn a_notice_of_a_gap_is_no_update() {
+    const RESUMED: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                           Transfer-Encoding: chunked\r\nMercure-Last-Event-ID: 7\r\n\r\n";
+    // What only looks like one: it bears an id of its own, or is not the first.
+    const OTHER: &str = "22\r\nevent: mercure-gap\ndata: a\nid: 8\n\n\r\n";
+    const NOTICE: &str = "22\r\nevent: mercure-gap\ndata: b\nid: 7\n\n\r\n";
+    let (url, server) =
+        server(vec![vec![RESUMED, NOTICE, NOTICE, LAST_CHUNK], vec![RESUMED, OTHER]]);
+    let last_event_id = Some("x");
+    let mut subscriber = subscribe(&url, &Subscription { last_event_id, ..Default::default() });
+    let gap = |requested: &str| {
+        let resumed_from = Some("7".to_owned());
+        Event::Gap(Gap { requested: requested.to_owned(), resumed_from })
+    };
+    assert_eq!(subscriber.next().unwrap().unwrap(), gap("x"));
+    assert_eq!(update(subscriber.next()).data, "b");
+    assert_eq!(update(subscriber.next()).data, "a");
+    server.join().unwrap();
+}
+
+#[test]
 fn an_id_that_no_header_can_hold_goes_into_the_query() {
     let (url, server) = server(vec![vec![STREAM, "9\r\ndata: c\n\n\r\n"]]);
     let last_event_id = Some("a\u{1}b");

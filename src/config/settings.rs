@@ -475,6 +475,14 @@ static STREAMS: &[Setting] = &[
         },
         ..PLAIN
     },
+    Setting {
+        name: "gap_notice",
+        default: "off",
+        help: "A stream that does not resume at the id that was asked for begins with an event \
+               that says so; subscribers choose with petasos_gap=1 or 0",
+        store: |draft, given| set(&mut draft.config.streams.gap_notice, given.switch()),
+        ..PLAIN
+    },
 ];
 
 static HISTORY: &[Setting] = &[

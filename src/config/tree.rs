@@ -201,6 +201,8 @@ pub struct Streams {
     /// What all slow subscribers of a worker may lag; at least `subscriber_buffer`.
     pub outbox_budget: u64,
     pub unknown_last_event_id: UnknownId,
+    /// Subscribers are told in the stream that it does not resume where they asked for.
+    pub gap_notice: bool,
 }
 
 /// The ordered log between publishers and workers.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use crate::protocol::gap::Gap;
 use crate::protocol::{
     events::Events,
     frame::Form,
@@ -104,15 +105,6 @@ pub struct Located {
     pub last_event_id: Box<str>,
     /// Why it does not start at the id that was asked for.
     pub gap: Option<Gap>,
-}
-
-/// Why a history cannot be resumed at an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gap {
-    /// No update of this history is known to have borne it.
-    Unknown,
-    /// It was an update of this history, which is no longer retained.
-    Trimmed,
 }
 
 /// A piece of history.
