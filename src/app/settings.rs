@@ -122,6 +122,7 @@ pub(super) fn hub(
         idle_timeout: requests.idle_timeout.unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
         write_timeout: streams.write_timeout,
         publish_wait: log.publish_wait,
+        reused_ids: log.reused_ids,
         reads_max: log.replay_concurrency.div_ceil(workers),
         subscribers_max,
         requests_max,

@@ -25,7 +25,8 @@ use crate::{
     log::{
         bell::Ring,
         exchange::{Capacities, Exchange},
-        history::Store,
+        history::{History, Store},
+        reused::ReusedIds,
         sequence::{LagLimits, Places},
         sequencer::Sequencer,
         thread::{Readers, Unpark, run_sequencer, vital},
@@ -87,15 +88,19 @@ impl Running {
             guest_ring,
             Arc::clone(&hub.worker.metrics),
         )?;
+        let history: Arc<dyn History> = Arc::new(history);
         if let Some(guest) = &guest {
-            guest.attach(&log.exchange, &hub.worker);
+            guest.attach(&log.exchange, &history, &hub.worker);
         }
-        let (readers, _) = Readers::start(
+        let (mut readers, _) = Readers::start(
             hub.readers,
-            Arc::new(history),
+            Arc::clone(&history),
             Arc::clone(&log.exchange),
             hub.unknown_id,
         )?;
+        if hub.worker.reused_ids != ReusedIds::Accept {
+            (readers, _) = readers.with_searches(history, Arc::clone(&log.exchange))?;
+        }
         let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
         let workers =
             worker::start(&hub.worker, &listening, bells, &log.exchange, &readers, &seeds)?;

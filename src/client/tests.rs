@@ -96,6 +96,28 @@ fn an_update_is_published_as_a_form() {
 }
 
 #[test]
+fn a_lost_answer_is_known_by_the_conflict_of_the_next_attempt() {
+    const CONFLICT: &str = "HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n";
+    let send = |answers: Vec<Vec<&'static str>>, id| {
+        let (url, server) = server(answers);
+        let publisher = Publisher::new(&url, Credentials::none()).unwrap();
+        let sent = publisher.send(NewUpdate { id, ..NewUpdate::new(&["a"], "x") });
+        (sent, server.join().unwrap())
+    };
+    let status = |error| match error {
+        Err(ClientError::Refused(refusal)) => refusal.status,
+        other => panic!("{other:?}"),
+    };
+    // The first connection ends without an answer.
+    let (sent, requests) = send(vec![vec![], vec![CONFLICT]], None);
+    let id = sent.unwrap().replace(':', "%3A");
+    assert!(requests.iter().all(|request| request.contains(&format!("id={id}"))), "{requests:?}");
+    // Somebody else may have used an id that was given; and nobody was asked before.
+    assert_eq!(status(send(vec![vec![], vec![CONFLICT]], Some("x")).0), 409);
+    assert_eq!(status(send(vec![vec![CONFLICT]], None).0), 409);
+}
+
+#[test]
 fn a_refusal_carries_the_hubs_explanation() {
     for (answer, text) in [
         (

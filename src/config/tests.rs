@@ -120,6 +120,7 @@ fn sample(setting: &Setting) -> &'static str {
         ("admin", _) => "127.0.0.1:17",
         ("overload", _) => "reject",
         ("unknown_last_event_id", _) => "live",
+        ("reused_ids", _) => "first",
         ("transport", _) => "local",
         ("workers", _) => "17",
         ("file_tables", _) => "worker",

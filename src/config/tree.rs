@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use super::keys::{IssuerKey, IssuerKeySet};
 pub use crate::{
-    log::history::UnknownId,
+    log::{history::UnknownId, reused::ReusedIds},
     worker::{Driver, Overload},
 };
 
@@ -215,6 +215,8 @@ pub struct Log {
     pub worker_lag_bytes: u64,
     /// Longest that a publisher waits for a lagging worker.
     pub publish_wait: Duration,
+    /// What becomes of an update whose id is in the history.
+    pub reused_ids: ReusedIds,
     /// Chunks of history that are read at the same time.
     pub replay_concurrency: usize,
 }

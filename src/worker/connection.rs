@@ -315,11 +315,19 @@ impl<'a> Connection<'a> {
         let published = poll_fn(|cx| local.pump(|pump| pump.poll_published(publication, cx))).await;
         drop(reserved);
         let response = match &published {
-            Ok(update) => Response::text(Status::Ok, update.id().as_bytes()),
+            Ok(published) => Response::text(Status::Ok, published.id().as_bytes()),
             Err(error) => {
                 local.metrics().updates_failed.add(1);
-                local.metrics().refuse(Refused::Unavailable);
-                unavailable(&head, *error)
+                let (status, reason) = match error {
+                    PublishError::ReusedId { .. } => (Status::Conflict, Refused::ReusedId),
+                    PublishError::Overloaded
+                    | PublishError::Unavailable(_)
+                    | PublishError::Unreadable => {
+                        (Status::ServiceUnavailable, Refused::Unavailable)
+                    }
+                };
+                local.metrics().refuse(reason);
+                not_published(&head, status, error)
             }
         };
         self.respond(&head, response).await
@@ -638,13 +646,13 @@ fn refused_by(refusal: Refusal) -> Refused {
     }
 }
 
-fn unavailable(head: &Head, error: PublishError) -> Response<'static> {
-    Response::problem(
-        Status::ServiceUnavailable,
-        Some(&error.to_string()),
-        ProblemForm::asked_for(head),
-    )
-    .retry_after(RETRY_AFTER_SECONDS)
+fn not_published(head: &Head, status: Status, error: &PublishError) -> Response<'static> {
+    let (detail, form) = (error.to_string(), ProblemForm::asked_for(head));
+    let response = Response::problem(status, Some(&detail), form);
+    match status {
+        Status::ServiceUnavailable => response.retry_after(RETRY_AFTER_SECONDS),
+        _ => response,
+    }
 }
 
 /// Ends what is under way on a socket, so that it can be closed.
