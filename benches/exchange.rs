@@ -20,8 +20,9 @@ use petasos::{
     log::{
         bell::Doze,
         exchange::{Capacities, Exchange},
-        history::Read,
+        history::{Read, Search},
         memory::{Memory, Retention},
+        reused::ReusedIds,
         sequence::{LagLimits, Places},
         sequencer::Sequencer,
         thread::{Unpark, run_sequencer},
@@ -51,6 +52,10 @@ impl Outside for Nobody {
     fn read(&mut self, _: Read) {
         unreachable!("nobody asks for history")
     }
+
+    fn search(&mut self, _: Search) {
+        unreachable!("ids may be reused")
+    }
 }
 
 /// An exchange between the calling thread, which is the only worker, and a log on thread `log`.
@@ -70,7 +75,8 @@ fn sequencer(exchange: &Arc<Exchange>) -> Sequencer<Memory> {
 
 fn pump(exchange: &Arc<Exchange>) -> Pump<Nobody> {
     let hub = Hub::new(Limits::default(), TopicHasher::new(), Position::START, NOW);
-    let limits = PumpLimits { publish_wait: Duration::from_secs(1), reads: 1 };
+    let publish_wait = Duration::from_secs(1);
+    let limits = PumpLimits { publish_wait, reads: 1, reused_ids: ReusedIds::Accept };
     Pump::new(0, Arc::clone(exchange), limits, hub, Nobody)
 }
 

@@ -37,7 +37,7 @@ on_both_drivers!(
     a_hub_leaves_nothing_behind,
 );
 
-fn builder(driver: Driver) -> HubBuilder {
+pub(crate) fn builder(driver: Driver) -> HubBuilder {
     let issuer = Issuer::new(ISSUER)
         .publisher_key(PUBLISHER_KEY, Algorithm::Hs256)
         .subscriber_key(SUBSCRIBER_KEY, Algorithm::Hs256);

@@ -3,7 +3,7 @@
 //! and speaks HTTP and server-sent events by hand, so that nothing is hidden by a library.
 
 // Files of the crate that the model includes find it where they expect it.
-use petasos::{metrics, protocol};
+use petasos::{hub, metrics, protocol};
 
 mod absent;
 mod admin;
@@ -19,6 +19,7 @@ mod drivers;
 mod embedding;
 mod examples;
 mod fuzz;
+mod gaps;
 mod http;
 mod keys;
 mod library;
@@ -33,6 +34,7 @@ mod query;
 mod regression;
 mod replay;
 mod requirements;
+mod reused;
 mod settings;
 mod shutdown;
 mod sim;

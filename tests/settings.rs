@@ -108,6 +108,7 @@ fn every_mistake_is_one_line_that_names_its_place() {
         ("overload panic", &["overload", "retry"]),
         ("log_level loud", &["log_level", "info"]),
         ("unknown_last_event_id some", &["unknown_last_event_id", "live"]),
+        ("reused_ids never", &["reused_ids", "refuse"]),
         ("subscriptions", &["subscriptions"]),
         ("debugger", &["debugger"]),
         ("protocol_version_compatibility 7", &["protocol_version_compatibility"]),
@@ -143,6 +144,10 @@ fn what_is_missing_is_named() {
         (bare().env("MERCURE_SUBSCRIBER_JWT_KEY", "x"), "MERCURE_PUBLISHER_JWT_KEY"),
         (bare().env("MERCURE_PUBLISHER_JWT_KEY", "").env("JWT_KEY", ""), "--dev"),
         (bare().env("MERCURE_TRUSTED_ISSUERS", "x"), "trusted issuers"),
+        (
+            check().env("PETASOS_REUSED_IDS", "first").env("MERCURE_TRANSPORT_URL", "local://"),
+            "reused_ids needs a history",
+        ),
     ] {
         let output = setup.run();
         assert_eq!(output.code, Some(1), "{output:?}");

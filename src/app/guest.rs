@@ -20,7 +20,8 @@ use crate::{
     hub::Moment,
     log::{
         bell::{Doze, Ring},
-        exchange::{Exchange, Ticket},
+        exchange::{Exchange, Ticket, Unavailable},
+        history::History,
         thread::{Unpark, vital},
     },
     protocol::{
@@ -55,6 +56,15 @@ pub enum PublishError {
     Overloaded,
     #[error("the history cannot be written; the hub takes no more updates until it is restarted")]
     Unavailable,
+    /// It was not written, and may be tried again.
+    #[error("there is no room for more history; try again later")]
+    NoRoom,
+    /// Nobody knows whether its id is in use. It was not published, and may be tried again.
+    #[error("the history cannot be read; try again later")]
+    Unreadable,
+    /// An update in the history has this id, and the setting `reused_ids` is `refuse`.
+    #[error("an update with the id {id} is in the history already; this one was not published")]
+    ReusedId { id: String },
     #[error("the hub has been stopped")]
     Stopped,
 }
@@ -63,7 +73,12 @@ impl From<submissions::PublishError> for PublishError {
     fn from(error: submissions::PublishError) -> Self {
         match error {
             submissions::PublishError::Overloaded => PublishError::Overloaded,
-            submissions::PublishError::Unavailable(_) => PublishError::Unavailable,
+            submissions::PublishError::Unavailable(Unavailable::Failed) => {
+                PublishError::Unavailable
+            }
+            submissions::PublishError::Unavailable(Unavailable::NoRoom) => PublishError::NoRoom,
+            submissions::PublishError::Unreadable => PublishError::Unreadable,
+            submissions::PublishError::ReusedId { id } => PublishError::ReusedId { id: id.into() },
         }
     }
 }
@@ -171,6 +186,7 @@ struct Desk {
 /// What is known once the exchange is there.
 struct Attached {
     exchange: Arc<Exchange>,
+    history: Arc<dyn History>,
     settings: Arc<Settings>,
     /// At the exchange.
     number: usize,
@@ -226,9 +242,15 @@ impl Guest {
     }
 
     /// From now on it publishes.
-    pub(super) fn attach(&self, exchange: &Arc<Exchange>, settings: &Arc<Settings>) {
+    pub(super) fn attach(
+        &self,
+        exchange: &Arc<Exchange>,
+        history: &Arc<dyn History>,
+        settings: &Arc<Settings>,
+    ) {
         let _ = self.publisher.0.attached.set(Attached {
             exchange: Arc::clone(exchange),
+            history: Arc::clone(history),
             settings: Arc::clone(settings),
             // The only guest.
             number: exchange.ports().len(),
@@ -265,7 +287,7 @@ impl Publisher {
     }
 
     fn hand_in(&self, update: NewUpdate<'_>) -> Result<Publishing, PublishError> {
-        let Attached { exchange, settings, number } =
+        let Attached { exchange, settings, number, .. } =
             self.0.attached.get().ok_or(PublishError::Stopped)?;
         let size = form_len(update);
         if size > settings.body_len_max {
@@ -312,9 +334,11 @@ fn form_len(update: NewUpdate<'_>) -> u64 {
 impl Shared {
     /// The loop of the thread: as the pump of a worker, without its subscribers.
     fn run(&self, publish_wait: Duration) {
-        let Some(Attached { exchange, number, .. }) = self.attached.get() else { return };
+        let Some(attached) = self.attached.get() else { return };
+        let Attached { exchange, history, settings, number } = attached;
         let bell = &exchange.port(*number).bell;
-        let mut submissions = Submissions::new(*number, Arc::clone(exchange), publish_wait);
+        let (exchange, reused_ids) = (Arc::clone(exchange), settings.reused_ids);
+        let mut submissions = Submissions::new(*number, exchange, publish_wait, reused_ids);
         let mut owed: HashMap<u32, Owed> = HashMap::new();
         let mut next_ticket = 0_u32;
         let mut doze = Doze::default();
@@ -330,14 +354,16 @@ impl Shared {
                 }
                 owed.insert(next_ticket, who);
                 submissions.publish(Ticket(next_ticket), draft, arrived);
+                // At once, so that updates keep the order in which they were handed in.
+                self.search(&**history, &mut submissions, &mut owed);
             }
             while let Some((ticket, outcome)) = submissions.next_answer() {
                 worked = true;
-                let answer = outcome.map(|update| update.id().to_owned());
-                self.answer(owed.remove(&ticket.0), answer.map_err(PublishError::from));
+                self.answer(owed.remove(&ticket.0), outcome);
             }
+            self.search(&**history, &mut submissions, &mut owed);
             while let Some(ticket) = submissions.next_refused(self.clock.now()) {
-                self.answer(owed.remove(&ticket.0), Err(PublishError::Overloaded));
+                self.answer(owed.remove(&ticket.0), Err(submissions::PublishError::Overloaded));
             }
             submissions.wake_log();
             if doze.may_sleep(bell, worked) {
@@ -356,12 +382,28 @@ impl Shared {
         }
     }
 
-    fn answer(&self, owed: Option<Owed>, answer: Answer) {
+    /// Makes all searches that are wanted: this thread may wait for them.
+    fn search(
+        &self,
+        history: &dyn History,
+        submissions: &mut Submissions,
+        owed: &mut HashMap<u32, Owed>,
+    ) {
+        while let Some(search) = submissions.next_search() {
+            let found = history.search(&search.id);
+            if let Some((ticket, outcome)) = submissions.searched(search.ticket, found) {
+                self.answer(owed.remove(&ticket.0), outcome);
+            }
+        }
+    }
+
+    fn answer(&self, owed: Option<Owed>, outcome: submissions::Outcome) {
         let Some(owed) = owed else { return };
         let mut desk = lock(&self.desk);
         desk.unanswered -= 1;
         desk.unanswered_bytes -= owed.size;
         drop(desk);
-        owed.keep(answer);
+        let answer = outcome.map(|published| published.id().to_owned());
+        owed.keep(answer.map_err(PublishError::from));
     }
 }

@@ -99,6 +99,7 @@ pub(super) fn hub(
         idle_timeout: requests.idle_timeout.unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
         write_timeout: streams.write_timeout,
         publish_wait: log.publish_wait,
+        reused_ids: log.reused_ids,
         reads_max: log.replay_concurrency.div_ceil(workers),
         subscribers_max,
         requests_max,
@@ -125,7 +126,7 @@ fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: 
 }
 
 fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, ServeError> {
-    let Config { access, limits, .. } = config;
+    let Config { access, limits, streams, .. } = config;
     let exposed = cors::EXPOSED_HEADERS;
     let cors = match &access.cors_origins {
         Origins::Any => cors::Cors::new(&["*"], exposed),
@@ -150,6 +151,7 @@ fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, 
         },
         cors,
         query_rules: QueryRules { strict: limits.strict_query },
+        gap_notice: streams.gap_notice,
         anonymous: access.anonymous,
         topic_hasher: RandomState::new(),
     })

@@ -26,6 +26,7 @@ use crate::{
     log::{
         bell::Ring,
         exchange::{Capacities, Exchange},
+        reused::ReusedIds,
         sequence::LagLimits,
         sequencer::Sequencer,
         thread::{Readers, Unpark, run_sequencer, vital},
@@ -83,10 +84,17 @@ impl Running {
         let log =
             Log::start(history, hub.lag, &bells, guest_ring, Arc::clone(&hub.worker.metrics))?;
         if let Some(guest) = &guest {
-            guest.attach(&log.exchange, &hub.worker);
+            guest.attach(&log.exchange, &reading, &hub.worker);
         }
-        let (readers, _) =
-            Readers::start(hub.readers, reading, Arc::clone(&log.exchange), hub.unknown_id)?;
+        let (mut readers, _) = Readers::start(
+            hub.readers,
+            Arc::clone(&reading),
+            Arc::clone(&log.exchange),
+            hub.unknown_id,
+        )?;
+        if hub.worker.reused_ids != ReusedIds::Accept {
+            (readers, _) = readers.with_searches(reading, Arc::clone(&log.exchange))?;
+        }
         let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
         let workers =
             worker::start(&hub.worker, &listening, bells, &log.exchange, &readers, &seeds)?;

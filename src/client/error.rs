@@ -75,6 +75,11 @@ impl ClientError {
         matches!(self, ClientError::Refused(Refusal { status: 401, .. }))
     }
 
+    /// The hub has an update with this id, and takes no second one.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, ClientError::Refused(Refusal { status: 409, .. }))
+    }
+
     /// How long the hub asked to wait.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {

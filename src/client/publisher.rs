@@ -32,7 +32,8 @@ const CONNECTIONS_KEPT: usize = 3;
 /// `Retry-After`), a publication is tried again, for as long as [`Publisher::with_patience`] says.
 /// Every attempt carries the same id: the one that was given, or one that was chosen at the first
 /// attempt. Where an answer was lost, the hub may already have the update: then it holds it twice,
-/// under one id, and subscribers who must not act on it twice recognise that by the id.
+/// under one id, and subscribers who must not act on it twice recognise that by the id. A hub that
+/// does not publish an id again (`reused_ids` of Petasos) holds it once.
 #[derive(Clone)]
 pub struct Publisher {
     hub: Hub,
@@ -83,6 +84,7 @@ impl Publisher {
         let form = form(NewUpdate { id: update.id.or(chosen.as_deref()), ..update });
         let mut renewals = u32::from(self.hub.tokens.can_renew());
         let mut backoff = Backoff::new(FIRST_WAIT);
+        let mut is_first = true;
         let until = Instant::now() + self.patience;
         loop {
             let error = match self.attempt(&form) {
@@ -95,9 +97,14 @@ impl Publisher {
                 self.hub.tokens.renew();
                 continue;
             }
+            if let (Some(id), false, true) = (&chosen, is_first, error.is_conflict()) {
+                // Nobody else has this id: an attempt got through whose answer was lost.
+                return Ok(id.clone());
+            }
             if error.is_final() {
                 return Err(error);
             }
+            is_first = false;
             backoff.failed();
             let asked = error.retry_after().unwrap_or_default().min(ASKED_MAX);
             let wait = backoff.next_wait().max(asked);

@@ -24,6 +24,7 @@ use super::{
     sse::{Parser, Update},
     stream::UpdateStream,
 };
+use crate::protocol::gap::GAP_EVENT_TYPE;
 
 /// What is subscribed to, and how patiently.
 #[derive(Debug, Clone)]
@@ -108,6 +109,8 @@ struct Link {
 struct Stream {
     body: BodyReader<'static>,
     parser: Parser,
+    /// Nothing has come yet.
+    is_new: bool,
 }
 
 /// The beginning of a stream.
@@ -281,7 +284,7 @@ impl Subscriber {
         // Where nothing comes before the next connection, it goes on from here.
         self.last_event_id = resumed_from.unwrap_or(requested);
         let parser = Parser::new(&self.last_event_id, self.event_bytes_max);
-        self.stream = Some(Stream { body, parser });
+        self.stream = Some(Stream { body, parser, is_new: true });
     }
 
     /// Reads once. `Ok(false)`: the stream has ended.
@@ -295,6 +298,14 @@ impl Subscriber {
         })?;
         let mut updates = Vec::new();
         let pushed = stream.parser.push(&buffer[..len], &mut updates);
+        if let Some(first) = updates.first()
+            && std::mem::take(&mut stream.is_new)
+            && first.event_type == GAP_EVENT_TYPE
+            && first.id == self.last_event_id
+        {
+            // What the answer's field has told already.
+            updates.remove(0);
+        }
         self.ready.extend(updates.into_iter().map(Event::Update));
         self.backoff.set_first(stream.parser.retry());
         if self.ready.is_empty() {

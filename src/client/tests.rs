@@ -96,6 +96,28 @@ fn an_update_is_published_as_a_form() {
 }
 
 #[test]
+fn a_lost_answer_is_known_by_the_conflict_of_the_next_attempt() {
+    const CONFLICT: &str = "HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n";
+    let send = |answers: Vec<Vec<&'static str>>, id| {
+        let (url, server) = server(answers);
+        let publisher = Publisher::new(&url, Credentials::none()).unwrap();
+        let sent = publisher.send(NewUpdate { id, ..NewUpdate::new(&["a"], "x") });
+        (sent, server.join().unwrap())
+    };
+    let status = |error| match error {
+        Err(ClientError::Refused(refusal)) => refusal.status,
+        other => panic!("{other:?}"),
+    };
+    // The first connection ends without an answer.
+    let (sent, requests) = send(vec![vec![], vec![CONFLICT]], None);
+    let id = sent.unwrap().replace(':', "%3A");
+    assert!(requests.iter().all(|request| request.contains(&format!("id={id}"))), "{requests:?}");
+    // Somebody else may have used an id that was given; and nobody was asked before.
+    assert_eq!(status(send(vec![vec![], vec![CONFLICT]], Some("x")).0), 409);
+    assert_eq!(status(send(vec![vec![CONFLICT]], None).0), 409);
+}
+
+#[test]
 fn a_refusal_carries_the_hubs_explanation() {
     for (answer, text) in [
         (
@@ -219,6 +241,27 @@ fn an_id_without_an_event_counts_after_the_events_before_it() {
     assert_eq!(update(subscriber.next()).data, "c");
     assert_eq!(subscriber.last_event_id(), "3");
     assert!(server.join().unwrap()[1].contains("last-event-id: 3\r\n"));
+}
+
+#[test]
+fn a_notice_of_a_gap_is_no_update() {
+    const RESUMED: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                           Transfer-Encoding: chunked\r\nMercure-Last-Event-ID: 7\r\n\r\n";
+    // What only looks like one: it bears an id of its own, or is not the first.
+    const OTHER: &str = "22\r\nevent: mercure-gap\ndata: a\nid: 8\n\n\r\n";
+    const NOTICE: &str = "22\r\nevent: mercure-gap\ndata: b\nid: 7\n\n\r\n";
+    let (url, server) =
+        server(vec![vec![RESUMED, NOTICE, NOTICE, LAST_CHUNK], vec![RESUMED, OTHER]]);
+    let last_event_id = Some("x");
+    let mut subscriber = subscribe(&url, &Subscription { last_event_id, ..Default::default() });
+    let gap = |requested: &str| {
+        let resumed_from = Some("7".to_owned());
+        Event::Gap(Gap { requested: requested.to_owned(), resumed_from })
+    };
+    assert_eq!(subscriber.next().unwrap().unwrap(), gap("x"));
+    assert_eq!(update(subscriber.next()).data, "b");
+    assert_eq!(update(subscriber.next()).data, "a");
+    server.join().unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{
     keys::{self, IssuerKey, IssuerKeySet},
     load::{Mistake, Notice},
     setting::Source,
-    tree::{Config, Embedded, LogLevel, SyncMode, Transport},
+    tree::{Config, Embedded, LogLevel, ReusedIds, SyncMode, Transport},
     units::format_size,
 };
 use crate::{
@@ -58,6 +58,17 @@ pub(super) fn missing_keys(config: &Config, publishers: bool) -> Vec<Mistake> {
 
 fn missing(problem: &str) -> Mistake {
     Mistake { source: None, problem: problem.to_owned() }
+}
+
+/// What a setting means cannot be had without a history.
+pub(super) fn reused_ids_without_history(config: &Config) -> Option<Mistake> {
+    let wants = config.log.reused_ids != ReusedIds::Accept;
+    (wants && config.log.transport == Transport::Local).then(|| {
+        missing(
+            "reused_ids needs a history in which ids can be found, and `transport local` keeps \
+             none: choose another transport, or leave reused_ids out",
+        )
+    })
 }
 
 /// A budget for many is never smaller than what it must allow for one.

@@ -204,6 +204,7 @@ fn finish(
     config.access.key_sets = key_sets.into_iter().map(|(set, _)| set).collect();
     config.access.authorization_servers = authorization_servers;
     checks::fit_budgets(&mut config);
+    mistakes.extend(checks::reused_ids_without_history(&config));
     if keys_are_known {
         if sources.is_to_run {
             mistakes.extend(checks::missing_keys(&config, sources.application.is_none()));

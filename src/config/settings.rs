@@ -6,7 +6,7 @@ use super::{
     addresses,
     setting::{Kind, Setting},
     transport,
-    tree::{Driver, FileTables, LogFormat, LogLevel, Overload, UnknownId},
+    tree::{Driver, FileTables, LogFormat, LogLevel, Overload, ReusedIds, UnknownId},
 };
 use crate::{auth::Role, http::reader::HEADER_COUNT_MAX};
 use std::{
@@ -476,6 +476,14 @@ static STREAMS: &[Setting] = &[
         },
         ..PLAIN
     },
+    Setting {
+        name: "gap_notice",
+        default: "off",
+        help: "A stream that does not resume at the id that was asked for begins with an event \
+               that says so; subscribers choose with petasos_gap=1 or 0",
+        store: |draft, given| set(&mut draft.config.streams.gap_notice, given.switch()),
+        ..PLAIN
+    },
 ];
 
 static HISTORY: &[Setting] = &[
@@ -524,6 +532,22 @@ static HISTORY: &[Setting] = &[
         default: "5s",
         help: "Longest that a publisher waits for a lagging worker before it is sent away (503)",
         store: |draft, given| set(&mut draft.config.log.publish_wait, given.duration()),
+        ..PLAIN
+    },
+    Setting {
+        name: "reused_ids",
+        kind: Kind::Word("accept|refuse|first"),
+        default: "accept",
+        help: "An update with the id of one in the history is published like any other, refused \
+               (409), or answered like the first one (200) and not published",
+        store: |draft, given| {
+            let choices = [
+                ("accept", ReusedIds::Accept),
+                ("refuse", ReusedIds::Refuse),
+                ("first", ReusedIds::First),
+            ];
+            set(&mut draft.config.log.reused_ids, given.choice(&choices))
+        },
         ..PLAIN
     },
     Setting {

@@ -129,6 +129,7 @@ fn sample(setting: &Setting) -> &'static str {
         ("overload", _) => "reject",
         ("unknown_last_event_id", _) => "live",
         ("data_dir", _) => "/data",
+        ("reused_ids", _) => "first",
         ("transport", _) => "local",
         ("workers", _) => "17",
         ("file_tables", _) => "worker",

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::keys::{IssuerKey, IssuerKeySet};
 pub use crate::{
-    log::{embedded::SyncMode, history::UnknownId},
+    log::{embedded::SyncMode, history::UnknownId, reused::ReusedIds},
     worker::{Driver, Overload},
 };
 
@@ -204,6 +204,8 @@ pub struct Streams {
     /// What all slow subscribers of a worker may lag; at least `subscriber_buffer`.
     pub outbox_budget: u64,
     pub unknown_last_event_id: UnknownId,
+    /// Subscribers are told in the stream that it does not resume where they asked for.
+    pub gap_notice: bool,
 }
 
 /// The ordered log between publishers and workers.
@@ -216,6 +218,8 @@ pub struct Log {
     pub worker_lag_bytes: u64,
     /// Longest that a publisher waits for a lagging worker.
     pub publish_wait: Duration,
+    /// What becomes of an update whose id is in the history.
+    pub reused_ids: ReusedIds,
     /// Chunks of history that are read at the same time.
     pub replay_concurrency: usize,
 }

@@ -134,6 +134,8 @@ impl Hub {
             self.arm(key.index(), now);
             self.after_flush(key);
         } else if outcome == Outcome::Whole {
+            // The rest was not offered yet: if that comes late, the peer is not to blame.
+            outbox.progress_at = Moment::NEVER;
             self.flushes.push_back(key);
         } else {
             outbox.queued = false;

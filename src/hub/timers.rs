@@ -185,6 +185,30 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_cut_for_what_is_offered_late() {
+        let mut f = Fixture::new(Limits { frames: 1, ..limits(60_000, 1_000) });
+        let key = f.join(0, &["a"], &[]);
+        f.room.insert(0, 0);
+        for _ in 0..2 {
+            f.take("a");
+            f.run();
+        }
+        // It takes all that it is offered, which is the first of two; the worker is held up then.
+        f.room.insert(0, "data: 1\nid: i\n\n".len());
+        f.hub.writable(key);
+        f.batch();
+        assert_eq!(f.got(0), [1]);
+        f.now.0 += 990;
+        f.batch();
+        f.pass(0);
+        assert!(f.ended.is_empty(), "it was offered the second one just now");
+        f.pass(900);
+        assert!(f.ended.is_empty());
+        f.pass(100);
+        assert_eq!(f.ended.iter().map(|e| e.reason).collect::<Vec<_>>(), [Reason::Stalled]);
+    }
+
+    #[test]
     fn draining_spreads_the_ends_and_puts_off_no_timer() {
         let mut f = Fixture::new(limits(1_000, 5_000));
         f.join(1, &["a"], &[]);

@@ -8,7 +8,10 @@ use super::{
     lane::Lane,
     sync::{ArrayQueue, AtomicBool, AtomicU64, Ordering, fence},
 };
-use crate::protocol::update::{Draft, Position, Update};
+use crate::{
+    hub::Moment,
+    protocol::update::{Draft, Position, Update},
+};
 
 /// Names a publication that is under way at its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +22,34 @@ pub struct Ticket(pub u32);
 pub struct Publish {
     pub ticket: Ticket,
     pub draft: Draft,
+    /// If its id must not be in use: how far it is known that it is not.
+    pub searched: Option<Searched>,
+}
+
+/// A search of the history for a publication's id, which found none.
+#[derive(Debug, Clone, Copy)]
+pub struct Searched {
+    /// It is about everything up to here.
+    pub through: Position,
+    /// How long the publication may wait; for its publisher, if it comes back.
+    pub until: Moment,
 }
 
 /// The log's one answer to a publication.
 #[derive(Debug)]
 pub struct Ack {
     pub ticket: Ticket,
-    pub outcome: Result<Arc<Update>, Unavailable>,
+    pub outcome: Result<Arc<Update>, NotCommitted>,
+}
+
+/// Why a publication does not become an update.
+#[derive(Debug)]
+pub enum NotCommitted {
+    Unavailable(Unavailable),
+    /// A committed update bears its id, which was searched for before that one came.
+    ReusedId(Box<Publish>),
+    /// Too much came since its id was searched for: nobody knows whether it is in use now.
+    SearchedTooEarly(Box<Publish>),
 }
 
 /// Why the log does not take a publication.
@@ -51,11 +75,13 @@ pub struct Capacities {
     pub under_way: usize,
     /// Reads of one worker that are not answered yet; answers always have room.
     pub reads: usize,
+    /// The same for searches of ids.
+    pub searches: usize,
 }
 
 impl Default for Capacities {
     fn default() -> Self {
-        Capacities { inlet: 1024, updates: 4096, under_way: 4096, reads: 1024 }
+        Capacities { inlet: 1024, updates: 4096, under_way: 4096, reads: 1024, searches: 256 }
     }
 }
 
@@ -80,7 +106,7 @@ impl Port {
             inlet: Lane::new(capacities.inlet),
             updates: Lane::new(capacities.updates),
             acks: ArrayQueue::new(capacities.under_way),
-            replies: ArrayQueue::new(capacities.reads),
+            replies: ArrayQueue::new(capacities.reads + capacities.searches),
             bell: Bell::new(ring),
             finished: AtomicU64::new(start.0),
         }
@@ -129,7 +155,7 @@ impl Exchange {
     /// Adds a guest: a thread that publishes as workers do, and serves nobody. Its number follows
     /// those of the workers and of earlier guests.
     pub fn with_guest(mut self, ring: Box<dyn Ring>) -> Self {
-        let capacities = Capacities { updates: 1, reads: 1, ..self.capacities };
+        let capacities = Capacities { updates: 1, reads: 1, searches: 0, ..self.capacities };
         self.ports.push(Port::new(ring, self.committed(), capacities));
         self
     }

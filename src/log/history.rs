@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::exchange::Ticket;
+pub use crate::protocol::gap::Gap;
 use crate::protocol::{
     events::Events,
     frame::Form,
@@ -68,6 +70,25 @@ pub trait History: Send + Sync {
         form: Form,
         budget: ReadBudget,
     ) -> Result<Chunk, Unreadable>;
+
+    /// Whether a retained update bears `id`: given by a publisher or generated, public or private.
+    ///
+    /// The answer is about every position up to [`Found::through`], at least about all that were
+    /// committed when this was called: if nothing is found, no update up to there that is still
+    /// retained bears the id. What is found is as durable as the store promises; it may be so new
+    /// that [`Exchange::committed`](super::exchange::Exchange::committed) does not show it yet.
+    ///
+    /// Whoever is overtaken by retention here looks again: never [`Unreadable::Overtaken`].
+    fn search(&self, id: &str) -> Result<Found, Unreadable>;
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Of the earliest retained update that bears the id.
+    pub position: Option<Position>,
+    /// The last position that the search is about.
+    pub through: Position,
 }
 
 /// What to do with a last event id that is not (or no longer) known.
@@ -106,15 +127,6 @@ pub struct Located {
     pub gap: Option<Gap>,
 }
 
-/// Why a history cannot be resumed at an id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gap {
-    /// No update of this history is known to have borne it.
-    Unknown,
-    /// It was an update of this history, which is no longer retained.
-    Trimmed,
-}
-
 /// A piece of history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -141,6 +153,8 @@ pub enum Token {
     Request(u32),
     /// A replaying subscriber, by the bits of its key.
     Replay(u64),
+    /// A publication that waits for a search.
+    Publication(Ticket),
 }
 
 /// A request to the readers.
@@ -162,6 +176,14 @@ pub enum From {
     After(Position),
 }
 
+/// A publication whose id is to be searched for.
+#[derive(Debug)]
+pub struct Search {
+    pub worker: usize,
+    pub ticket: Ticket,
+    pub id: Box<str>,
+}
+
 /// A reader's answer.
 #[derive(Debug)]
 pub struct Reply {
@@ -176,4 +198,6 @@ pub enum Outcome {
     Start(Result<(Located, Chunk), Unreadable>),
     /// For [`From::After`].
     Chunk(Result<Chunk, Unreadable>),
+    /// For a [`Search`].
+    Found(Result<Found, Unreadable>),
 }

@@ -8,7 +8,9 @@ use std::{
 
 pub use super::kept::Retention;
 use super::{
-    history::{Chunk, Gap, History, Located, ReadBudget, Store, StoreError, UnknownId, Unreadable},
+    history::{
+        Chunk, Found, Gap, History, Located, ReadBudget, Store, StoreError, UnknownId, Unreadable,
+    },
     kept::Kept,
 };
 use crate::protocol::{
@@ -135,6 +137,12 @@ impl History for Memory {
     ) -> Result<Chunk, Unreadable> {
         self.kept.read(after, interest, form, budget)
     }
+
+    fn search(&self, id: &str) -> Result<Found, Unreadable> {
+        // Before the look: what is committed meanwhile may be found or not.
+        let through = self.kept.last();
+        Ok(Found { position: self.find(id), through })
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +264,24 @@ mod tests {
         assert_eq!(f.locate("twice"), (3, "twice".into()), "the earlier one is trimmed");
         f.publish("t", Some("d"), false);
         assert_eq!(f.locate("twice"), (3, "earliest".into()));
+    }
+
+    #[test]
+    fn a_search_is_about_all_that_is_retained() {
+        let mut f = fixture(Retention { updates: 3, bytes: 0 });
+        let found = |position: Option<u64>, through| {
+            Ok(Found { position: position.map(Position), through: Position(through) })
+        };
+        assert_eq!(f.memory.search("a"), found(None, 0));
+        for (id, private) in [(Some("a"), false), (Some("b"), true), (None, false)] {
+            f.publish("t", id, private);
+        }
+        assert_eq!(f.memory.search("a"), found(Some(1), 3));
+        assert_eq!(f.memory.search("b"), found(Some(2), 3), "private ones too");
+        assert_eq!(f.memory.search(&f.ids[2]), found(Some(3), 3), "and generated ids");
+        f.publish("t", Some("b"), false);
+        assert_eq!(f.memory.search("a"), found(None, 4), "trimmed");
+        assert_eq!(f.memory.search("b"), found(Some(2), 4), "the earliest");
     }
 
     #[test]

@@ -17,7 +17,10 @@
 //!    when it made room, and what it misses stays in the tail for it.
 //! 5. **Admission.** While some worker lags by more than the limits, admission is closed: workers
 //!    keep publications back. The log wakes them when it opens.
-//! 6. **History** shows exactly the committed updates that are retained, and tells a reader whose
+//! 6. **Ids** are used once, where that is asked for: of publications that bring one id, from
+//!    whatever publishers, one is committed, as long as an update that bears it is retained
+//!    (`reused`).
+//! 7. **History** shows exactly the committed updates that are retained, and tells a reader whose
 //!    cursor was overtaken by retention so instead of skipping.
 //!
 //! `sequence` (places, cursors, lag) and `sequencer` (what one turn of the log does) are pure; the
@@ -30,6 +33,7 @@ pub mod history;
 mod kept;
 pub mod lane;
 pub mod memory;
+pub mod reused;
 pub mod sequence;
 pub mod sequencer;
 mod sync;

@@ -1,11 +1,12 @@
 //! What the log does in one turn. Pure but for its store: the log's thread and the simulator run
 //! the same code.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use super::{
-    exchange::{Ack, Exchange, Publish, Ticket, Unavailable},
+    exchange::{Ack, Exchange, NotCommitted, Publish, Ticket, Unavailable},
     history::{Store, StoreError},
+    reused::{RECENT_IDS_MAX, RecentIds, Use},
     sequence::{LagLimits, Places, Sequence},
 };
 use crate::{
@@ -39,11 +40,15 @@ pub struct Sequencer<S> {
     /// Who published the updates of `group`, one for one.
     authors: Vec<(usize, Ticket)>,
     group: Vec<Arc<Update>>,
+    /// Answers to publications of this turn that are in no group.
+    returned: Vec<(usize, Ack)>,
+    recent_ids: RecentIds,
 }
 
 impl<S: Store> Sequencer<S> {
     pub fn new(exchange: Arc<Exchange>, places: Places, limits: LagLimits, store: S) -> Self {
         let sequence = Sequence::new(exchange.ports().len(), exchange.committed(), limits);
+        let recent_ids = RecentIds::new(RECENT_IDS_MAX, exchange.committed());
         Sequencer {
             exchange,
             sequence,
@@ -53,7 +58,15 @@ impl<S: Store> Sequencer<S> {
             committed: 0,
             authors: Vec::new(),
             group: Vec::new(),
+            returned: Vec::new(),
+            recent_ids,
         }
+    }
+
+    /// Remembers no more than `max` ids that are in use.
+    pub fn with_recent_ids(mut self, max: usize) -> Self {
+        self.recent_ids = RecentIds::new(max, self.sequence.committed());
+        self
     }
 
     /// One turn; false if there was nothing to do. Whoever wants to sleep afterwards announces it
@@ -147,29 +160,59 @@ impl<S: Store> Sequencer<S> {
                 if self.group.len() == GROUP_MAX || bytes >= GROUP_BYTES_MAX {
                     return true;
                 }
-                if let Some(Publish { ticket, draft }) = port.inlet.pop() {
-                    self.authors.push((publisher, ticket));
-                    if is_writable {
-                        bytes += draft.footprint();
-                        self.group.push(Arc::new(self.places.place(draft)));
-                    }
-                    took = true;
+                let Some(publish) = port.inlet.pop() else { continue };
+                took = true;
+                if !is_writable {
+                    self.authors.push((publisher, publish.ticket));
+                    continue;
                 }
+                let Publish { ticket, draft, searched } = match self.check_id(publish) {
+                    Ok(publish) => publish,
+                    Err(ack) => {
+                        self.returned.push((publisher, ack));
+                        continue;
+                    }
+                };
+                self.authors.push((publisher, ticket));
+                bytes += draft.footprint();
+                let update = self.places.place(draft);
+                if searched.is_some() {
+                    self.recent_ids.note(update.id(), update.position);
+                }
+                self.group.push(Arc::new(update));
             }
             took_any |= took;
-            if !took || self.authors.len() >= GROUP_MAX {
+            if !took || self.authors.len() + self.returned.len() >= GROUP_MAX {
                 return took_any;
             }
         }
     }
 
+    /// Gives a publication back, with the answer, whose id must not be in use and may be.
+    fn check_id(&self, publish: Publish) -> Result<Publish, Ack> {
+        let Some(searched) = &publish.searched else { return Ok(publish) };
+        let id = publish.draft.frame.id().unwrap_or_default();
+        let ticket = publish.ticket;
+        let reason = match self.recent_ids.look(id, searched.through) {
+            Use::Free => return Ok(publish),
+            Use::Reused => NotCommitted::ReusedId(Box::new(publish)),
+            Use::Unknown => NotCommitted::SearchedTooEarly(Box::new(publish)),
+        };
+        Err(Ack { ticket, outcome: Err(reason) })
+    }
+
     /// Makes the group durable, then visible. Returns the answers.
     fn commit_group(&mut self) -> Vec<(usize, Ack)> {
+        let mut acks = mem::take(&mut self.returned);
         if !self.group.is_empty()
             && let Err(error) = self.store.append(&self.group)
         {
             self.group.clear();
             self.fail(error);
+            // Their ids may be in use only in the group.
+            for (_, ack) in &mut acks {
+                ack.outcome = Err(NotCommitted::Unavailable(Unavailable::Failed));
+            }
         }
         let refusal = match self.state {
             State::NoRoom => Unavailable::NoRoom,
@@ -177,17 +220,13 @@ impl<S: Store> Sequencer<S> {
         };
         self.committed += self.group.len() as u64;
         let mut updates = self.group.drain(..);
-        let acks = self
-            .authors
-            .drain(..)
-            .map(|(publisher, ticket)| {
-                let outcome = updates.next().ok_or(refusal);
-                if let Ok(update) = &outcome {
-                    self.sequence.commit(Arc::clone(update));
-                }
-                (publisher, Ack { ticket, outcome })
-            })
-            .collect();
+        acks.extend(self.authors.drain(..).map(|(publisher, ticket)| {
+            let outcome = updates.next().ok_or(NotCommitted::Unavailable(refusal));
+            if let Ok(update) = &outcome {
+                self.sequence.commit(Arc::clone(update));
+            }
+            (publisher, Ack { ticket, outcome })
+        }));
         self.exchange.set_committed(self.sequence.committed());
         acks
     }

@@ -15,7 +15,10 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use super::{
     bell::{Doze, Ring},
     exchange::Exchange,
-    history::{From, History, Outcome, Read, ReadBudget, Reply, Store, UnknownId, Unreadable},
+    history::{
+        From, History, Outcome, Read, ReadBudget, Reply, Search, Store, Token, UnknownId,
+        Unreadable,
+    },
     sequencer::Sequencer,
 };
 use crate::metrics;
@@ -102,6 +105,8 @@ fn ask_for_short_slices() {
 #[derive(Clone)]
 pub struct Readers {
     requests: Sender<Read>,
+    /// If ids are searched for.
+    searches: Option<Sender<Search>>,
 }
 
 impl Readers {
@@ -122,7 +127,21 @@ impl Readers {
                     .spawn(move || vital(|| serve(&*history, &exchange, &queue, unknown)))
             })
             .collect::<io::Result<_>>()?;
-        Ok((Readers { requests }, handles))
+        Ok((Readers { requests, searches: None }, handles))
+    }
+
+    /// Starts a reader more, for searches of ids alone: publishers must not wait for replays.
+    pub fn with_searches(
+        mut self,
+        history: Arc<dyn History>,
+        exchange: Arc<Exchange>,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
+        let (searches, queue) = bounded(exchange.capacities().searches * exchange.ports().len());
+        let handle = thread::Builder::new()
+            .name("searcher".into())
+            .spawn(move || vital(|| serve_searches(&*history, &exchange, &queue)))?;
+        self.searches = Some(searches);
+        Ok((self, handle))
     }
 
     /// Hands a read to the readers. A worker has no more reads under way than the exchange's
@@ -132,15 +151,39 @@ impl Readers {
             debug_assert!(false, "workers have no more reads under way than there is room");
         }
     }
+
+    /// Hands a search over; the same goes for it.
+    pub fn search(&self, search: Search) {
+        let taken = self.searches.as_ref().is_some_and(|them| them.try_send(search).is_ok());
+        debug_assert!(taken, "who searches has a reader for it, and room");
+    }
 }
 
 fn serve(history: &dyn History, exchange: &Exchange, queue: &Receiver<Read>, unknown: UnknownId) {
     for read in queue {
-        let port = exchange.port(read.worker);
-        let pushed = port.replies.push(answer(history, read, unknown));
-        debug_assert!(pushed.is_ok(), "workers have no more reads under way than there is room");
-        port.bell.wake();
+        let worker = read.worker;
+        reply(exchange, worker, answer(history, read, unknown));
     }
+}
+
+fn serve_searches(history: &dyn History, exchange: &Exchange, queue: &Receiver<Search>) {
+    for search in queue {
+        let worker = search.worker;
+        reply(exchange, worker, answer_search(history, &search));
+    }
+}
+
+fn reply(exchange: &Exchange, worker: usize, reply: Reply) {
+    let port = exchange.port(worker);
+    let pushed = port.replies.push(reply);
+    debug_assert!(pushed.is_ok(), "workers have no more reads under way than there is room");
+    port.bell.wake();
+}
+
+/// Searches for what `search` asks for.
+pub fn answer_search(history: &dyn History, search: &Search) -> Reply {
+    let outcome = Outcome::Found(history.search(&search.id));
+    Reply { token: Token::Publication(search.ticket), outcome }
 }
 
 /// Reads what `read` asks for.

@@ -56,12 +56,14 @@ pub enum Refused {
     Overload,
     /// Its client has as many streams as one may.
     ClientLimit,
-    /// The hub is behind with deliveries, or its history cannot be written.
+    /// The hub is behind with deliveries, or its history cannot be written or read.
     Unavailable,
+    /// The id of its update is in use.
+    ReusedId,
 }
 
 impl Refused {
-    pub const ALL: [Refused; 12] = [
+    pub const ALL: [Refused; 13] = [
         Refused::Malformed,
         Refused::TooLarge,
         Refused::MediaType,
@@ -74,6 +76,7 @@ impl Refused {
         Refused::Overload,
         Refused::ClientLimit,
         Refused::Unavailable,
+        Refused::ReusedId,
     ];
 
     /// The value of the label.
@@ -91,6 +94,7 @@ impl Refused {
             Refused::Overload => "overload",
             Refused::ClientLimit => "client_limit",
             Refused::Unavailable => "unavailable",
+            Refused::ReusedId => "reused_id",
         }
     }
 }
@@ -105,7 +109,7 @@ pub struct Worker {
     pub subscribers_total: Number,
     /// Connections that are served and are no subscribers.
     pub requests: Number,
-    /// Publications that were answered 503.
+    /// Publications that were understood and granted, and are not published: 503 and 409.
     pub updates_failed: Number,
     pub deliveries: Number,
     pub sent_bytes: Number,

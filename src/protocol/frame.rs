@@ -179,6 +179,12 @@ impl FrameDraft {
         }
     }
 
+    /// The id that the publisher gave.
+    pub fn id(&self) -> Option<&str> {
+        let id = &self.bytes[self.id_start as usize..][..self.id_len as usize];
+        (!self.id_is_hole).then(|| std::str::from_utf8(id).expect("written from a str"))
+    }
+
     /// Whether the hub has to give the id.
     pub fn wants_id(&self) -> bool {
         self.id_is_hole
@@ -270,6 +276,7 @@ mod tests {
     fn the_hole_is_filled_and_read_back() {
         let draft = FrameDraft::new(Fields { data: "x", ..Fields::default() });
         assert!(draft.wants_id());
+        assert_eq!(draft.id(), None);
         let frame = draft.finish(|| [b'7'; GENERATED_ID_LEN]);
         assert_eq!(frame.id(), "7".repeat(GENERATED_ID_LEN));
     }
@@ -278,6 +285,7 @@ mod tests {
     fn a_given_id_is_kept() {
         let draft = FrameDraft::new(Fields { id: Some("mine"), ..Fields::default() });
         assert!(!draft.wants_id());
+        assert_eq!(draft.id(), Some("mine"));
         assert_eq!(draft.finish(|| unreachable!("not asked for")).id(), "mine");
     }
 

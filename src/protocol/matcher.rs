@@ -218,7 +218,12 @@ impl Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::fixture;
+    use crate::protocol::{
+        fixture,
+        frame::{Fields, FrameDraft},
+        time::UnixTime,
+        update::{Draft, Position},
+    };
 
     fn compile(text: &str) -> Result<Arc<Pattern>, PatternError> {
         Pattern::parse(text, fixture::HUB.url()).map(Arc::new)
@@ -273,5 +278,48 @@ mod tests {
         let any = MatcherSet::new(vec![exact("a"), Matcher::Any]);
         assert!(any.matches(&fixture::topic("whatever")));
         assert!(!MatcherSet::default().matches(&fixture::topic("a")));
+    }
+
+    /// Every pair of sets of up to two matchers as interest, and every pair of topics.
+    #[test]
+    fn texts_of_topics_tell_what_topics_tell() {
+        const MATCHERS: [&str; 7] =
+            ["*", "a", "/x/1", "/x/:y", "https://hub.example/x/:y", "https://e/(\\d)", ":s"];
+        const TOPICS: [&str; 9] = [
+            "a",
+            "b",
+            "/x/1",
+            "/x/",
+            "https://hub.example/x/1",
+            "https://e/1",
+            "https://e/x",
+            "https://[",
+            "/x/:y",
+        ];
+        let pairs = |count: usize| (0..count).flat_map(move |i| (i..count).map(move |j| (i, j)));
+        let mut sets: Vec<Arc<MatcherSet>> = vec![Arc::default()];
+        sets.extend(pairs(MATCHERS.len()).map(|(i, j)| {
+            Arc::new([MATCHERS[i], MATCHERS[j]].map(fixture::matcher).into_iter().collect())
+        }));
+        let mut selected = 0;
+        for (i, j) in pairs(TOPICS.len()) {
+            let texts = [TOPICS[i], TOPICS[j]];
+            for private in [false, true] {
+                let frame = FrameDraft::new(Fields { id: Some("x"), ..Fields::default() });
+                let topics = texts.map(fixture::topic).into();
+                let draft = Draft { frame, topics, private, published: UnixTime::default() };
+                let update = draft.place(Position(1), || unreachable!("the id is given"));
+                for (matchers, grants) in sets.iter().flat_map(|a| sets.iter().map(move |b| (a, b)))
+                {
+                    let (matchers, grants) = (Arc::clone(matchers), Arc::clone(grants));
+                    let interest = Interest { matchers, grants };
+                    let expected = interest.selects(&update);
+                    let told = interest.selects_texts(texts.into_iter(), private, &fixture::HUB);
+                    assert_eq!(told, expected, "{texts:?} {private} {interest:?}");
+                    selected += usize::from(expected);
+                }
+            }
+        }
+        assert!(selected > 10_000, "{selected}");
     }
 }

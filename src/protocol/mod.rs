@@ -8,6 +8,7 @@ pub mod events;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod frame;
+pub mod gap;
 pub mod hub_url;
 pub mod id;
 pub mod limits;

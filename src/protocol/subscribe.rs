@@ -19,6 +19,9 @@ pub struct Subscription {
     pub matchers: MatcherSet,
     /// Where the subscriber left off; `None` if it gave no last event id.
     pub since: Option<Since>,
+    /// Whether it wants a [notice](super::gap::GapNotice) if that cannot be honoured; `None`: it
+    /// does not say.
+    pub gap_notice: Option<bool>,
 }
 
 /// A last event id as a client gave it.
@@ -33,6 +36,16 @@ pub enum Since {
     Unknown,
     /// Given, so that the answer names a cursor, but empty: nothing old is sent.
     Empty,
+}
+
+impl Since {
+    /// The id, if it could be one of an update.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Since::Id(id) => Some(id),
+            Since::Earliest | Since::Unknown | Since::Empty => None,
+        }
+    }
 }
 
 /// How query parameters are read.
@@ -73,6 +86,8 @@ pub enum SubscribeError {
          enough, or spread them over several connections"
     )]
     TooManyRegexps { max: usize },
+    #[error("`{GAP_NOTICE}` is 1, to be told in the stream where updates may be missing, or 0")]
+    GapNotice,
 }
 
 impl Subscription {
@@ -87,7 +102,7 @@ impl Subscription {
     ) -> Result<Subscription, SubscribeError> {
         let (mut matchers, mut regexps) = (Vec::new(), 0);
         let mut cursors: [Option<Since>; CURSOR_NAMES.len()] = [const { None }; _];
-        let mut has_topic = false;
+        let (mut has_topic, mut gap_notice) = (false, None);
         for pair in pairs {
             let (name, value) = pair.map_err(|_| SubscribeError::NotUtf8)?;
             if let Some(matcher_type) = matcher_type(&name)? {
@@ -110,6 +125,13 @@ impl Subscription {
                 if index == 0 || !rules.strict {
                     cursors[index].get_or_insert_with(|| Since::new(value.as_bytes(), limits));
                 }
+            } else if name == GAP_NOTICE {
+                let wanted = match &*value {
+                    "1" => true,
+                    "0" => false,
+                    _ => return Err(SubscribeError::GapNotice),
+                };
+                gap_notice.get_or_insert(wanted);
             } else if name == "topic" {
                 has_topic = true;
             }
@@ -124,6 +146,7 @@ impl Subscription {
         Ok(Subscription {
             matchers: MatcherSet::new(matchers),
             since: since(last_event_id_header, parameter, limits),
+            gap_notice,
         })
     }
 }
@@ -140,6 +163,10 @@ impl Since {
         }
     }
 }
+
+/// The parameter by which a subscriber asks for a notice, or declines it. An addition of this hub:
+/// others ignore it, as they ignore every name that they do not know.
+const GAP_NOTICE: &str = "petasos_gap";
 
 /// In the order in which they win over each other.
 const CURSOR_NAMES: [&str; 3] = ["last_event_id", "lastEventID", "lastEventId"];
@@ -359,6 +386,25 @@ mod tests {
         }
         let found = parse_with("match=a", Some(b"\xff"), false).unwrap();
         assert_eq!(found.since, Some(Since::Unknown));
+    }
+
+    #[test]
+    fn a_notice_of_gaps_is_asked_for_or_declined() {
+        let parse = |query: &str, strict| {
+            let found = parse_with(&format!("match=a{query}"), None, strict);
+            found.map(|found| found.gap_notice)
+        };
+        for strict in [false, true] {
+            assert_eq!(parse("", strict), Ok(None));
+            assert_eq!(parse("&petasos_gap=1", strict), Ok(Some(true)));
+            assert_eq!(parse("&petasos_gap=0", strict), Ok(Some(false)));
+            assert_eq!(parse("&petasos_gap=0&petasos_gap=1", strict), Ok(Some(false)));
+            assert_eq!(parse("&Petasos_gap=1&petasos_gaps=1", strict), Ok(None));
+        }
+        for value in ["", "=", "=2", "=on", "=true", "=1&petasos_gap=x"] {
+            let query = format!("&petasos_gap{value}");
+            assert_eq!(parse(&query, false), Err(SubscribeError::GapNotice), "{query}");
+        }
     }
 
     #[test]

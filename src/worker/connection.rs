@@ -43,10 +43,11 @@ use crate::{
         stream::{self, StreamForm},
     },
     hub::{Carrier, Joiner, Moment},
-    log::history::Chunk,
+    log::history::{Chunk, Located},
     metrics::Refused,
     protocol::{
-        frame::{Form, LAST_CHUNK},
+        frame::{Form, Frame, LAST_CHUNK},
+        gap::GapNotice,
         matcher::Interest,
         subscribe::{EARLIEST, Since},
     },
@@ -93,6 +94,15 @@ struct Stream {
     form: Form,
     admitted: Admitted,
     start: Option<Chunk>,
+}
+
+/// How a stream begins that resumes.
+struct Resumed {
+    /// The value of `Mercure-Last-Event-ID`.
+    last_event_id: Box<str>,
+    /// That it is not what was asked for.
+    notice: Option<Frame>,
+    chunk: Chunk,
 }
 
 /// A subscriber whose request was granted.
@@ -305,11 +315,19 @@ impl<'a> Connection<'a> {
         let published = poll_fn(|cx| local.pump(|pump| pump.poll_published(publication, cx))).await;
         drop(reserved);
         let response = match &published {
-            Ok(update) => Response::text(Status::Ok, update.id().as_bytes()),
+            Ok(published) => Response::text(Status::Ok, published.id().as_bytes()),
             Err(error) => {
                 local.metrics().updates_failed.add(1);
-                local.metrics().refuse(Refused::Unavailable);
-                unavailable(&head, *error)
+                let (status, reason) = match error {
+                    PublishError::ReusedId { .. } => (Status::Conflict, Refused::ReusedId),
+                    PublishError::Overloaded
+                    | PublishError::Unavailable(_)
+                    | PublishError::Unreadable => {
+                        (Status::ServiceUnavailable, Refused::Unavailable)
+                    }
+                };
+                local.metrics().refuse(reason);
+                not_published(&head, status, error)
             }
         };
         self.respond(&head, response).await
@@ -395,7 +413,7 @@ impl<'a> Connection<'a> {
             }
             Err(response) => return self.respond_unread(&head, response).await,
         };
-        let Subscribe { interest, since, remaining } = subscribe;
+        let Subscribe { interest, since, gap_notice, remaining } = subscribe;
         // Counted from here: looking up where to start takes time that the token does not wait.
         let deadline =
             remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
@@ -416,7 +434,7 @@ impl<'a> Connection<'a> {
         };
         let admitted = Admitted { counted, interest, deadline };
         let Some(since) = since else {
-            return self.start(&head, admitted, &Fields::NONE, None).await;
+            return self.start(&head, admitted, None).await;
         };
         let (interest, form) = (admitted.interest.clone(), form_of(&head));
         let start = local.pump(|pump| pump.start_replay(since.clone(), interest, form));
@@ -425,8 +443,12 @@ impl<'a> Connection<'a> {
         let Ok((located, chunk)) = start else {
             return self.turn_away(&head, Some(&since), Refused::Unavailable).await;
         };
-        let fields = stream::last_event_id(&located.last_event_id);
-        self.start(&head, admitted, &fields, Some(chunk)).await
+        let Located { last_event_id, gap, .. } = located;
+        let notice = gap.filter(|_| gap_notice).map(|reason| {
+            let (requested, resumed_from) = (since.id(), &*last_event_id);
+            GapNotice { requested, resumed_from, reason }.frame()
+        });
+        self.start(&head, admitted, Some(Resumed { last_event_id, notice, chunk })).await
     }
 
     /// Counts the stream that is to be among those of its client, if they are limited; an error if
@@ -449,15 +471,17 @@ impl<'a> Connection<'a> {
         &mut self,
         request: &Head,
         admitted: Admitted,
-        fields: &Fields,
-        start: Option<Chunk>,
+        resumed: Option<Resumed>,
     ) -> Result<Next, Lost> {
         let (date, mut head) = (self.local.date(), Vec::new());
         let mut envelope = self.envelope(request, &date);
         let link = self.local.settings.endpoint.identity.link(request);
+        let cursor = resumed
+            .as_ref()
+            .map_or(Fields::NONE, |resumed| stream::last_event_id(&resumed.last_event_id));
         // The socket is closed after a stream: it must not go back into a client's pool.
         envelope.keep_alive &= envelope.head_only && request.body == BodyLength::None;
-        let keep_alive = match stream::encode_start(&envelope, &[link, fields], &mut head) {
+        let keep_alive = match stream::encode_start(&envelope, &[link, &cursor], &mut head) {
             StreamForm::Chunked => envelope.keep_alive,
             StreamForm::Bare => false,
         };
@@ -466,6 +490,11 @@ impl<'a> Connection<'a> {
             return Ok(if keep_alive { Next::Request } else { Next::Linger });
         }
         let form = form_of(request);
+        if let Some(notice) = resumed.as_ref().and_then(|resumed| resumed.notice.as_ref()) {
+            // A part of the head: nothing gets before it, whatever the peer takes at once.
+            head.extend_from_slice(notice.bytes(form));
+        }
+        let start = resumed.map(|resumed| resumed.chunk);
         Ok(Next::Stream(Stream { head, form, admitted, start }))
     }
 
@@ -617,13 +646,13 @@ fn refused_by(refusal: Refusal) -> Refused {
     }
 }
 
-fn unavailable(head: &Head, error: PublishError) -> Response<'static> {
-    Response::problem(
-        Status::ServiceUnavailable,
-        Some(&error.to_string()),
-        ProblemForm::asked_for(head),
-    )
-    .retry_after(RETRY_AFTER_SECONDS)
+fn not_published(head: &Head, status: Status, error: &PublishError) -> Response<'static> {
+    let (detail, form) = (error.to_string(), ProblemForm::asked_for(head));
+    let response = Response::problem(status, Some(&detail), form);
+    match status {
+        Status::ServiceUnavailable => response.retry_after(RETRY_AFTER_SECONDS),
+        _ => response,
+    }
 }
 
 /// Ends what is under way on a socket, so that it can be closed.

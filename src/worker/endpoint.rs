@@ -55,6 +55,8 @@ pub struct EndpointSettings {
     pub limits: Limits,
     pub cors: Cors,
     pub query_rules: QueryRules,
+    /// Subscribers that do not say whether they want notices of gaps get them.
+    pub gap_notice: bool,
     /// Subscribers without a token are admitted.
     pub anonymous: bool,
     pub topic_hasher: TopicHasher,
@@ -72,6 +74,8 @@ pub enum PublishOrigins {
 pub(crate) struct Subscribe {
     pub(crate) interest: Interest,
     pub(crate) since: Option<Since>,
+    /// It is told in the stream if that cannot be honoured.
+    pub(crate) gap_notice: bool,
     /// When the token stops being valid; how long from now.
     pub(crate) remaining: Option<Duration>,
 }
@@ -175,7 +179,7 @@ impl Endpoint {
         let EndpointSettings { query_rules, limits, .. } = &*self.settings;
         let pairs = form::pairs(head.query().unwrap_or_default()).chain(form::pairs(body));
         let last_event_id = head.header("Last-Event-ID");
-        let Subscription { matchers, since } =
+        let Subscription { matchers, since, gap_notice } =
             Subscription::parse(pairs, last_event_id, *query_rules, limits, &mut self.patterns)
                 .map_err(|error| {
                     self.refuse(Status::BadRequest, &error, head, "subscription refused")
@@ -184,7 +188,8 @@ impl Endpoint {
         let remaining =
             access.as_ref().and_then(|access| access.expires_at).map(|at| at.saturating_since(now));
         let interest = Interest { matchers: Arc::new(matchers), grants: Arc::clone(grants) };
-        Ok(Subscribe { interest, since, remaining })
+        let gap_notice = gap_notice.unwrap_or(self.settings.gap_notice);
+        Ok(Subscribe { interest, since, gap_notice, remaining })
     }
 
     /// Whether the client may publish at all; looked at before its body is read.

@@ -23,6 +23,7 @@ pub mod pump;
 mod readiness;
 mod run;
 mod runtime;
+mod searches;
 mod sender;
 mod settings;
 mod sockets;

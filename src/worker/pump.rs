@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-pub use super::submissions::PublishError;
+pub use super::submissions::{PublishError, Published};
 use super::{
     promise::{PromiseId, Promises},
     submissions::{self, Submissions},
@@ -20,7 +20,8 @@ use crate::{
     hub::{Batch, Ended, Hub, Joiner, Key, Moment, Outcome, Reason, WantedRead},
     log::{
         exchange::{Exchange, Ticket},
-        history::{self, Chunk, From, Located, Read, Reply, Token, Unreadable},
+        history::{self, Chunk, From, Located, Read, Reply, Search, Token, Unreadable},
+        reused::ReusedIds,
     },
     protocol::{
         frame::Form,
@@ -41,6 +42,9 @@ pub trait Outside {
 
     /// Hands a read to the readers.
     fn read(&mut self, read: Read);
+
+    /// The same for a search.
+    fn search(&mut self, search: Search);
 }
 
 /// The start of a replay, and the first piece of it.
@@ -82,6 +86,8 @@ pub struct Requests {
     pub publications: usize,
     /// Of these, not handed to the log yet.
     pub waiting: usize,
+    /// Of these, searched for by their ids.
+    pub searching: usize,
     /// Of these, with the log.
     pub under_way: usize,
     /// Starts of replays that were not fetched yet.
@@ -99,6 +105,7 @@ pub struct PumpLimits {
     pub publish_wait: Duration,
     /// Reads under way, at most.
     pub reads: usize,
+    pub reused_ids: ReusedIds,
 }
 
 pub struct Pump<O> {
@@ -136,7 +143,12 @@ impl<O: Outside> Pump<O> {
                 ..limits
             },
             finished: hub.finished(),
-            submissions: Submissions::new(worker, Arc::clone(&exchange), limits.publish_wait),
+            submissions: Submissions::new(
+                worker,
+                Arc::clone(&exchange),
+                limits.publish_wait,
+                limits.reused_ids,
+            ),
             exchange,
             hub,
             outside,
@@ -195,6 +207,7 @@ impl<O: Outside> Pump<O> {
         Requests {
             publications: self.publications.count(),
             waiting: self.submissions.waiting(),
+            searching: self.submissions.searching(),
             under_way: self.submissions.under_way(),
             starts: self.starts.count(),
             wanted_starts: self.wanted_starts.len(),
@@ -216,6 +229,9 @@ impl<O: Outside> Pump<O> {
         self.submissions.wake_log();
         let sent = self.deliver(now);
         self.request_reads();
+        while let Some(search) = self.submissions.next_search() {
+            self.outside.search(search);
+        }
         while let Some(ended) = self.hub.next_ended() {
             self.outside.close(ended);
         }
@@ -254,12 +270,18 @@ impl<O: Outside> Pump<O> {
         let mut took = false;
         while let Some(Reply { token, outcome }) = self.exchange.port(self.worker).replies.pop() {
             took = true;
-            self.reads_under_way -= 1;
             match (token, outcome) {
                 (Token::Request(promise), history::Outcome::Start(start)) => {
+                    self.reads_under_way -= 1;
                     self.starts.keep(promise, start);
                 }
+                (Token::Publication(ticket), history::Outcome::Found(found)) => {
+                    if let Some((ticket, outcome)) = self.submissions.searched(ticket, found) {
+                        self.publications.keep(ticket.0, outcome);
+                    }
+                }
                 (Token::Replay(key), history::Outcome::Chunk(chunk)) => {
+                    self.reads_under_way -= 1;
                     let key = Key::from_bits(key);
                     match chunk {
                         Ok(Chunk { events, through }) => self.hub.chunk(key, events, through),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{clients::Clients, endpoint::EndpointSettings, runtime::Driver};
-use crate::{http::reader, hub::Limits, metrics::Metrics};
+use crate::{http::reader, hub::Limits, log::reused::ReusedIds, metrics::Metrics};
 
 /// What a hub at its limit does with a new subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +41,7 @@ pub struct Settings {
     /// Longest life of a stream; `None`: no limit.
     pub write_timeout: Option<Duration>,
     pub publish_wait: Duration,
+    pub reused_ids: ReusedIds,
     /// Pieces of history that are being read for a worker at a time.
     pub reads_max: usize,
     /// Subscribers of a worker.

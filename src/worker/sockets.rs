@@ -13,7 +13,11 @@ use std::{
 use super::{clients::Counted, pump::Outside, sender::Sender};
 use crate::{
     hub::{Batch, Carrier, Ended, Hub, Key, Moment, Outcome, Reason},
-    log::{bell::Ring, history::Read, thread::Readers},
+    log::{
+        bell::Ring,
+        history::{Read, Search},
+        thread::Readers,
+    },
     protocol::frame::{Form, LAST_CHUNK},
 };
 
@@ -264,6 +268,10 @@ impl Outside for Sockets {
 
     fn read(&mut self, read: Read) {
         self.readers.request(read);
+    }
+
+    fn search(&mut self, search: Search) {
+        self.readers.search(search);
     }
 }
 

@@ -292,7 +292,11 @@ impl Seat {
             self.exchange.committed(),
             clock.now(),
         );
-        let limits = PumpLimits { publish_wait: settings.publish_wait, reads: settings.reads_max };
+        let limits = PumpLimits {
+            publish_wait: settings.publish_wait,
+            reads: settings.reads_max,
+            reused_ids: settings.reused_ids,
+        };
         let pump = Pump::new(self.worker, Arc::clone(&self.exchange), limits, hub, sockets);
         Rc::new(Local::new(
             self.worker,

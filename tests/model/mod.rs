@@ -11,6 +11,8 @@ mod bell;
 mod exchange;
 #[path = "../../src/log/lane.rs"]
 mod lane;
+#[path = "../../src/log/reused.rs"]
+mod reused;
 #[path = "../../src/log/sequence.rs"]
 mod sequence;
 #[path = "../../src/log/sequencer.rs"]
@@ -208,7 +210,7 @@ fn who_waits_for_admission_hears_of_it() {
     explore(depth(5), || {
         let (worker_readable, worker_ring) = eventfd();
         let (log_readable, log_ring) = eventfd();
-        let capacities = Capacities { inlet: 1, updates: 1, under_way: 1, reads: 1 };
+        let capacities = Capacities { inlet: 1, updates: 1, under_way: 1, reads: 1, searches: 1 };
         let exchange =
             Arc::new(Exchange::new(Position::START, log_ring, vec![worker_ring], capacities));
         let log = {
@@ -259,6 +261,7 @@ fn publish(ticket: u32) -> Publish {
     Publish {
         ticket: Ticket(ticket),
         draft: Draft { frame, topics, private: false, published: UnixTime::default() },
+        searched: None,
     }
 }
 
@@ -268,7 +271,8 @@ fn publish(ticket: u32) -> Publish {
 fn worker_and_log(count: u32, lag: LagLimits) {
     let (worker_readable, worker_ring) = eventfd();
     let (log_readable, log_ring) = eventfd();
-    let capacities = Capacities { inlet: 1, updates: 1, under_way: count as usize, reads: 1 };
+    let capacities =
+        Capacities { inlet: 1, updates: 1, under_way: count as usize, reads: 1, searches: 1 };
     let exchange =
         Arc::new(Exchange::new(Position::START, log_ring, vec![worker_ring], capacities));
     let log = {
@@ -347,7 +351,8 @@ fn a_guest_that_waits_for_admission_hears_of_it() {
         let (worker_readable, worker_ring) = eventfd();
         let (guest_readable, guest_ring) = eventfd();
         let (log_readable, log_ring) = eventfd();
-        let capacities = Capacities { inlet: 1, updates: 1, under_way: COUNT as usize, reads: 1 };
+        let capacities =
+            Capacities { inlet: 1, updates: 1, under_way: COUNT as usize, reads: 1, searches: 1 };
         let exchange = Exchange::new(Position::START, log_ring, vec![worker_ring], capacities);
         let exchange = Arc::new(exchange.with_guest(guest_ring));
         let log = {

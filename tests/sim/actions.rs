@@ -2,6 +2,7 @@
 
 use petasos::{
     hub::Moment,
+    log::reused::ReusedIds,
     protocol::{frame::Form, id::Place, subscribe::Since, update::Position},
 };
 
@@ -56,7 +57,9 @@ fn publish_one(world: &mut World) {
     let id = (world.rng.below(100) < habits.given_id).then(|| given_id(world));
     let event_type = world.rng.one_in(5).then_some("t");
     let padding = "x".repeat(world.rng.below(world.scenario.padding + 1));
-    let publication = world.oracle.add_publication(topics, private, id, event_type, &padding);
+    let (now, steps) = (world.now, world.steps);
+    let publication =
+        world.oracle.add_publication(topics, private, id, event_type, &padding, (now, steps));
     match &world.guest {
         Some(guest) if world.rng.one_in(2) => {
             let port = world.exchange.port(guest.number);
@@ -74,18 +77,33 @@ fn add_task(world: &mut World, worker: usize, task: Task) {
 
 /// An id as publishers give them: a few that repeat, and some in the form of generated ones.
 fn given_id(world: &mut World) -> String {
-    match world.rng.below(8) {
-        0 => generated(world, INCARNATION),
-        1 => format!("unique {}", world.oracle.publications.len()),
+    let count = world.oracle.publications.len();
+    match (world.rng.below(8), world.scenario.pump.reused_ids) {
+        (0, ReusedIds::Accept) => generated(world, INCARNATION),
+        (1, ReusedIds::Accept) => format!("unique {count}"),
+        (0, _) => match world.oracle.end() as usize {
+            0 => "x".to_owned(),
+            // Of what is committed: nobody can guess an id that is still to be given.
+            end => {
+                let position = world.rng.range(1, end) as u64;
+                encoded(world, INCARNATION, position)
+            }
+        },
+        // One that others have as well who come at the same time.
+        (1..=4, _) => format!("shared {}", count / 4),
         _ => world.rng.pick(&["x", "y", "z"]).to_owned(),
     }
 }
 
 /// An id of the generated form, for a place near the end.
 fn generated(world: &mut World, incarnation: u32) -> String {
-    let position = Position((world.oracle.end() + world.rng.range(0, 6) as u64).saturating_sub(3));
-    let id = world.cipher.encode(Place { incarnation, position, sub_position: 0 });
-    String::from_utf8(id.to_vec()).expect("ASCII")
+    let position = (world.oracle.end() + world.rng.range(0, 6) as u64).saturating_sub(3);
+    encoded(world, incarnation, position)
+}
+
+fn encoded(world: &World, incarnation: u32, position: u64) -> String {
+    let place = Place { incarnation, position: Position(position), sub_position: 0 };
+    String::from_utf8(world.cipher.encode(place).to_vec()).expect("ASCII")
 }
 
 fn since(world: &mut World) -> Since {

@@ -40,6 +40,8 @@ pub(crate) struct Client {
     pub(crate) refused: bool,
     /// The peer is gone.
     pub(crate) vanished: bool,
+    /// A read for it failed.
+    pub(crate) read_failed: bool,
     pub(crate) pace: Pace,
     pub(crate) key: Option<Key>,
     pub(crate) ended: Option<Ended>,
@@ -91,6 +93,7 @@ impl Client {
             random_shorts: 0,
             refused: false,
             vanished: false,
+            read_failed: false,
             pace: Pace::Fast,
             key: None,
             ended: None,
@@ -253,7 +256,7 @@ impl Client {
     pub(crate) fn show(&self) -> String {
         format!(
             "worker {} since {:?} wants {:?} cursor {:?} starts {:?} joined {} seen {} asked {} \
-             buffered {}/{} refused {} pending {} pace {:?} ended {:?} deadline {} offered {}",
+             buffered {}/{} refused {} pending {} progress {} pace {:?} ended {:?} deadline {} offered {}",
             self.worker,
             self.since,
             self.wanted,
@@ -266,6 +269,7 @@ impl Client {
             self.capacity,
             self.refused,
             self.pending,
+            self.progress_at,
             self.pace,
             self.ended,
             self.deadline,

@@ -9,13 +9,17 @@ use petasos::{
         bell::Doze,
         exchange::{Exchange, Ticket},
     },
-    worker::submissions::{PublishError, Submissions},
+    worker::{
+        pump::PumpLimits,
+        submissions::{Outcome, PublishError, Submissions},
+    },
 };
 
 use super::{
+    history::find,
     scenario::Scenario,
     tasks::draft,
-    world::{SimRing, trace, with},
+    world::{SimRing, interlude, trace, with},
 };
 
 pub(crate) struct Guest {
@@ -33,9 +37,9 @@ pub(crate) struct Guest {
 impl Guest {
     pub(crate) fn new(ring: SimRing, exchange: Arc<Exchange>, scenario: &Scenario) -> Self {
         let number = scenario.workers;
-        let wait = scenario.pump.publish_wait;
+        let PumpLimits { publish_wait, reused_ids, .. } = scenario.pump;
         Guest {
-            submissions: Submissions::new(number, Arc::clone(&exchange), wait),
+            submissions: Submissions::new(number, Arc::clone(&exchange), publish_wait, reused_ids),
             exchange,
             number,
             ring,
@@ -51,12 +55,14 @@ impl Guest {
 
     /// Nothing waits, and nothing is with the log.
     pub(crate) fn is_done(&self) -> bool {
-        self.submissions.waiting() == 0 && self.submissions.under_way() == 0
+        let Guest { submissions, .. } = self;
+        submissions.waiting() + submissions.under_way() + submissions.searching() == 0
     }
 
     /// One round of the loop.
     pub(crate) fn step(&mut self) {
-        let bell = &self.exchange.port(self.number).bell;
+        let exchange = Arc::clone(&self.exchange);
+        let bell = &exchange.port(self.number).bell;
         self.ring.take();
         if self.asleep {
             self.asleep = false;
@@ -68,20 +74,35 @@ impl Guest {
         for publication in queue {
             let draft = with(|world| draft(world, publication));
             self.submissions.publish(Ticket(publication as u32), draft, now);
+            self.search();
         }
         while let Some((ticket, outcome)) = self.submissions.next_answer() {
             worked = true;
-            let visible = self.exchange.committed().0;
-            with(|world| world.oracle.answered(ticket.0 as usize, outcome, visible));
+            self.answer(ticket, outcome);
         }
+        self.search();
         while let Some(ticket) = self.submissions.next_refused(now) {
-            let visible = self.exchange.committed().0;
-            let refused = Err(PublishError::Overloaded);
-            with(|world| world.oracle.answered(ticket.0 as usize, refused, visible));
+            self.answer(ticket, Err(PublishError::Overloaded));
         }
         self.submissions.wake_log();
         self.next = self.submissions.next_due().map(|due| due.0);
         self.asleep = self.doze.may_sleep(bell, worked);
         trace("guest", usize::from(worked), u64::from(self.asleep));
+    }
+
+    fn search(&mut self) {
+        while let Some(search) = self.submissions.next_search() {
+            interlude();
+            let found = find(&search.id);
+            interlude();
+            if let Some((ticket, outcome)) = self.submissions.searched(search.ticket, found) {
+                self.answer(ticket, outcome);
+            }
+        }
+    }
+
+    fn answer(&self, ticket: Ticket, outcome: Outcome) {
+        let visible = self.exchange.committed().0;
+        with(|world| world.answered(ticket.0 as usize, outcome, visible));
     }
 }

@@ -33,7 +33,8 @@ impl LogThread {
         let store = SimStore::new(memory, scenario.fails_after);
         LogThread {
             exchange: Arc::clone(exchange),
-            sequencer: Sequencer::new(Arc::clone(exchange), places, scenario.lag, store),
+            sequencer: Sequencer::new(Arc::clone(exchange), places, scenario.lag, store)
+                .with_recent_ids(scenario.recent_ids),
             ring,
             doze: Doze::default(),
             asleep: false,
@@ -62,8 +63,9 @@ impl LogThread {
         self.exchange.ports().iter().map(|port| port.finished().0).collect()
     }
 
-    /// Admission follows the truth: it is never open while somebody lags too far, and never closed
-    /// while, at the beginning of the turn already, nobody did. And the tail is bounded.
+    /// Admission follows the truth: it is never open while somebody lags too far or the store has
+    /// no room, and never closed while, at the beginning of the turn already, nobody did and there
+    /// was some. And the tail is bounded.
     fn check_admission(&self, before: &[u64]) {
         let after = self.finished();
         let (tail, _) = self.sequencer.tail();
@@ -74,9 +76,11 @@ impl LogThread {
                     || world.oracle.bytes_after(*finished) >= limits.bytes
             };
             if self.exchange.admits() {
+                assert!(world.room.was_found, "open, and there is no room");
                 assert!(!after.iter().any(lags), "open, and somebody lags: {after:?}");
             } else {
-                assert!(before.iter().any(lags), "closed, and nobody lags: {before:?}");
+                let is_needed = before.iter().any(lags) || !world.room.was_found;
+                assert!(is_needed, "closed, and nobody lags: {before:?}");
             }
             let publishers = world.scenario.workers + usize::from(world.scenario.has_guest);
             let inlets = (publishers * world.scenario.capacities.inlet) as u64;

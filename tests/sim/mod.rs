@@ -119,13 +119,14 @@ fn pass_time() {
 fn settle() {
     with(|world| {
         world.trace("settle", 0, 0);
+        world.scenario.fills_up_every = None;
         world.frozen.fill(false);
         for client in &mut world.clients {
             client.pace = Pace::Fast;
             client.capacity = client.capacity.max(1_000);
         }
     });
-    while picked_step() {}
+    while picked_step() || make_room() {}
     quiet::check();
     with(|world| {
         for client in world.clients.iter().filter(|c| c.is_open()) {
@@ -137,6 +138,14 @@ fn settle() {
     quiet::note_complete();
     quiet::check();
     history::check_all();
+}
+
+/// Lets the time come when there is room again; false if there is some.
+fn make_room() -> bool {
+    with(|world| {
+        world.now = world.now.max(world.room.full_until);
+        world.room.is_full
+    })
 }
 
 /// Everybody leaves. Nothing may remain of them.

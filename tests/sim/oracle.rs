@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use petasos::{
-    log::{history::UnknownId, memory::Retention},
+    log::{exchange::Unavailable, history::UnknownId, memory::Retention, reused::ReusedIds},
     protocol::{frame::Form, subscribe::Since, update::Update},
-    worker::pump::PublishError,
+    worker::submissions::{Outcome, PublishError, Published},
 };
+
+use super::scenario::Scenario;
 
 /// A set of topic matchers.
 #[derive(Debug, Clone, Default)]
@@ -55,8 +57,13 @@ pub(crate) struct Publication {
     pub(crate) id: Option<String>,
     pub(crate) event_type: Option<&'static str>,
     pub(crate) data: String,
+    /// The position that it was answered with.
     pub(crate) answer: Option<Result<u64, PublishError>>,
     position: Option<u64>,
+    /// Appends, the time and the steps before it was sent.
+    sent_after: usize,
+    sent_at: u64,
+    sent_in: u64,
 }
 
 #[derive(Debug)]
@@ -80,17 +87,30 @@ pub(crate) struct Oracle {
     held: Vec<Held>,
     retention: Retention,
     unknown: UnknownId,
+    reused_ids: ReusedIds,
+    publish_wait: u64,
     pub(crate) publications: Vec<Publication>,
+    pub(crate) store_failed: bool,
+    /// The last step in which the log was told that there is no room.
+    pub(crate) without_room: u64,
+    /// Ids whose search failed, and whose publishers were not told yet.
+    pub(crate) failed_searches: Vec<String>,
 }
 
 impl Oracle {
-    pub(crate) fn new(retention: Retention, unknown: UnknownId) -> Self {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let Scenario { retention, unknown, pump, .. } = *scenario;
         Oracle {
             committed: Vec::new(),
             held: vec![Held { start: 0, end: 0 }],
             retention,
             unknown,
+            reused_ids: pump.reused_ids,
+            publish_wait: pump.publish_wait.as_millis() as u64,
             publications: Vec::new(),
+            store_failed: false,
+            without_room: 0,
+            failed_searches: Vec::new(),
         }
     }
 
@@ -101,7 +121,9 @@ impl Oracle {
         id: Option<String>,
         event_type: Option<&'static str>,
         padding: &str,
+        (sent_at, sent_in): (u64, u64),
     ) -> usize {
+        let sent_after = self.appends();
         let index = self.publications.len();
         self.publications.push(Publication {
             topics,
@@ -111,6 +133,9 @@ impl Oracle {
             data: format!("{index}\n{padding}"),
             answer: None,
             position: None,
+            sent_after,
+            sent_at,
+            sent_in,
         });
         index
     }
@@ -157,6 +182,11 @@ impl Oracle {
             let event = String::from_utf8(update.frame.bytes(Form::Bare).to_vec()).unwrap();
             let publication = publication_of(&event);
             let id = update.id().to_owned();
+            if self.reused_ids != ReusedIds::Accept {
+                let retained = self.held().start + 1..=self.end();
+                let is_used = retained.into_iter().any(|at| self.id_at(at) == id);
+                assert!(!is_used, "{id} is committed twice, and the first one is retained");
+            }
             let sent = &mut self.publications[publication];
             assert_eq!(sent.position, None, "publication {publication} is committed twice");
             assert!(
@@ -258,23 +288,64 @@ impl Oracle {
     pub(crate) fn answered(
         &mut self,
         publication: usize,
-        answer: Result<Arc<Update>, PublishError>,
+        outcome: Outcome,
         visible: u64,
+        now: u64,
     ) {
-        let sent = &mut self.publications[publication];
+        let sent = self.publications[publication].clone();
         assert!(sent.answer.is_none(), "publication {publication} is answered twice");
-        let answer = answer.map(|update| {
-            let event = String::from_utf8(update.frame.bytes(Form::Bare).to_vec()).unwrap();
-            assert_eq!(publication_of(&event), publication, "the answer is somebody else's");
-            let position = sent.position;
-            assert_eq!(position, Some(update.position.0), "answered before it was committed");
-            assert!(update.position.0 <= visible, "answered before joiners know of it");
-            update.position.0
-        });
-        if answer.is_err() {
+        let answer = match outcome {
+            Ok(Published::Now(update)) => {
+                let event = String::from_utf8(update.frame.bytes(Form::Bare).to_vec()).unwrap();
+                assert_eq!(publication_of(&event), publication, "the answer is somebody else's");
+                let position = sent.position;
+                assert_eq!(position, Some(update.position.0), "answered before it was committed");
+                assert!(update.position.0 <= visible, "answered before joiners know of it");
+                Ok(update.position.0)
+            }
+            Ok(Published::Before(id)) => {
+                assert_eq!(self.reused_ids, ReusedIds::First);
+                Ok(self.first_use(&sent, &id, visible))
+            }
+            Err(error) => {
+                self.check_refusal(&sent, &error, visible, now);
+                Err(error)
+            }
+        };
+        if !matches!(&answer, Ok(position) if sent.position == Some(*position)) {
             assert_eq!(sent.position, None, "refused, and yet committed");
         }
-        sent.answer = Some(answer);
+        self.publications[publication].answer = Some(answer);
+    }
+
+    fn check_refusal(&mut self, sent: &Publication, error: &PublishError, visible: u64, now: u64) {
+        let is_true = match error {
+            PublishError::Overloaded => sent.sent_at + self.publish_wait <= now,
+            PublishError::Unavailable(Unavailable::Failed) => self.store_failed,
+            PublishError::Unavailable(Unavailable::NoRoom) => self.without_room >= sent.sent_in,
+            PublishError::Unreadable => {
+                let failed =
+                    self.failed_searches.iter().position(|id| Some(id) == sent.id.as_ref());
+                failed.map(|index| self.failed_searches.swap_remove(index)).is_some()
+            }
+            PublishError::ReusedId { id } => {
+                self.first_use(sent, id, visible);
+                self.reused_ids == ReusedIds::Refuse
+            }
+        };
+        assert!(is_true, "at {now}, refused for no reason: {error:?} {sent:?}");
+    }
+
+    /// The update for which a publication was not published again: it was retained at some moment
+    /// since that was sent, or came only then; and joiners know of it.
+    fn first_use(&self, sent: &Publication, id: &str, visible: u64) -> u64 {
+        assert_eq!(sent.id.as_deref(), Some(id), "the id of another one");
+        let came_after = self.held[sent.sent_after].end;
+        let was_there = |at: u64| {
+            came_after < at || self.held[sent.sent_after..].iter().any(|held| held.start < at)
+        };
+        let first = (1..=visible).find(|&at| self.id_at(at) == id && was_there(at));
+        first.unwrap_or_else(|| panic!("{id} is not in use: {sent:?}"))
     }
 }
 

@@ -17,7 +17,8 @@ pub(crate) fn check() {
                 check_worker(world, worker);
             }
         }
-        if world.nobody_is_frozen() {
+        // While there is no room, publications wait.
+        if world.nobody_is_frozen() && !world.room.is_full {
             check_publications(world);
         }
     });
@@ -29,7 +30,7 @@ fn check_publications(world: &World) {
     }
     assert!(world.tasks.iter().all(Option::is_none), "a request is forgotten: {:?}", world.tasks);
     assert!(world.guest.iter().all(|guest| guest.is_done()), "the guest sleeps on something");
-    assert!(world.exchange.admits(), "admission is closed, and nobody lags");
+    assert!(world.exchange.admits(), "admission is closed, nobody lags, and there is room");
     assert_eq!(world.exchange.committed().0, world.oracle.end(), "visible is what is committed");
 }
 
@@ -49,7 +50,8 @@ fn check_worker(world: &World, worker: &Worker) {
     }
     let requests = worker.pump.requests();
     assert_eq!((requests.reads, requests.starts, requests.wanted_starts), (0, 0, 0));
-    if world.nobody_is_frozen() {
+    assert_eq!(requests.searching, 0, "searches are made, room or not");
+    if world.nobody_is_frozen() && !world.room.is_full {
         assert_eq!(requests, Default::default(), "requests of worker {}", worker.id);
     }
     check_bounds(scenario, world, worker);
@@ -138,6 +140,7 @@ pub(crate) fn next_due() -> Option<u64> {
             _ => None,
         });
         let guest = world.guest.iter().filter_map(|guest| guest.next);
-        timers.chain(guest).chain(stalls).filter(|&due| due > world.now).min()
+        let room = world.room.is_full.then_some(world.room.full_until);
+        timers.chain(guest).chain(stalls).chain(room).filter(|&due| due > world.now).min()
     })
 }

@@ -9,6 +9,7 @@ use petasos::{
         exchange::Capacities,
         history::{ReadBudget, UnknownId},
         memory::Retention,
+        reused::ReusedIds,
         sequence::LagLimits,
     },
     worker::pump::PumpLimits,
@@ -28,8 +29,16 @@ pub(crate) struct Scenario {
     pub(crate) retention: Retention,
     pub(crate) unknown: UnknownId,
     pub(crate) read_budget: ReadBudget,
+    /// Ids that the log remembers.
+    pub(crate) recent_ids: usize,
     /// The store fails instead of making this many groups durable.
     pub(crate) fails_after: Option<usize>,
+    /// One look at the store in this many finds that there is no room any more.
+    pub(crate) fills_up_every: Option<usize>,
+    /// How long that lasts.
+    pub(crate) full_for: u64,
+    /// Percentage of reads that fail.
+    pub(crate) unreadable: usize,
     /// Things that happen: arrivals, publications, departures.
     pub(crate) actions: usize,
     /// One step in this many is such a thing.
@@ -79,6 +88,7 @@ impl Scenario {
             updates: rng.pick(&[1, 1, 2, 3, 4, 64]),
             under_way: rng.range(1, 6),
             reads: rng.range(1, 4),
+            searches: rng.range(1, 3),
         };
         let hub = Limits {
             heartbeat: rng.pick(&[None, None, Some(70), Some(150), Some(2_000), Some(10)]).map(ms),
@@ -96,6 +106,12 @@ impl Scenario {
         let pump = PumpLimits {
             publish_wait: ms(rng.pick(&[0, 1, 20, 500, 5_000])),
             reads: rng.range(1, 4),
+            reused_ids: rng.pick(&[
+                ReusedIds::Accept,
+                ReusedIds::Accept,
+                ReusedIds::Refuse,
+                ReusedIds::First,
+            ]),
         };
         let lag = LagLimits {
             updates: rng.pick(&[1, 2, 4, 16, 1_000_000]),
@@ -123,7 +139,11 @@ impl Scenario {
                 bytes: rng.pick(&[1, 200, 600, 65_536]),
                 updates: rng.pick(&[1, 2, 5, 1_000]),
             },
+            recent_ids: rng.pick(&[1, 2, 5, 100]),
             fails_after: rng.one_in(10).then(|| rng.range(0, 12)),
+            fills_up_every: rng.pick(&[None, None, Some(5), Some(30)]),
+            full_for: rng.pick(&[1, 20, 300, 10_000]),
+            unreadable: rng.pick(&[0, 0, 0, 10, 40]),
             actions: rng.pick(&[20, 60, 60, 150]),
             action_every: rng.pick(&[2, 6, 15, 40]),
             topics: ["a", "/x/1", "/x/2", "b"][..rng.range(1, 4)].to_vec(),
@@ -137,7 +157,10 @@ impl Scenario {
             habits: Habits {
                 publish: rng.pick(&[40, 60, 75]),
                 private: rng.pick(&[0, 20, 60]),
-                given_id: rng.pick(&[0, 20, 60]),
+                given_id: match pump.reused_ids {
+                    ReusedIds::Accept => rng.pick(&[0, 20, 60]),
+                    ReusedIds::Refuse | ReusedIds::First => rng.pick(&[50, 90]),
+                },
                 resume: rng.pick(&[0, 30, 60]),
                 wildcard: rng.pick(&[0, 15, 40]),
                 many_matchers: rng.pick(&[0, 30, 60]),

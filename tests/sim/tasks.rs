@@ -85,7 +85,7 @@ impl Worker {
         };
         trace("answer", self.id, publication as u64);
         let visible = self.exchange.committed().0;
-        with(|world| world.oracle.answered(publication, answer, visible));
+        with(|world| world.answered(publication, answer, visible));
         None
     }
 
@@ -134,7 +134,9 @@ impl Worker {
             return;
         }
         let now = Moment(with(|world| world.now));
-        let (located, chunk) = start.expect("the look-up and the first piece are one");
+        let Ok((located, chunk)) = start else {
+            return with(|world| world.start_failed(client));
+        };
         let joiner = open(client, interest, Some(&located.last_event_id));
         let key = self.pump.hub.join_replaying(joiner, chunk.events, chunk.through, now);
         self.watch(client, key);

@@ -4,7 +4,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use petasos::{
     hub::{Batch, Ended, Hub, Moment, Outcome, Reason, Send},
-    log::{bell::Doze, exchange::Exchange, history::Read},
+    log::{
+        bell::Doze,
+        exchange::Exchange,
+        history::{Read, Search},
+    },
     protocol::{
         frame::{Form, HEARTBEAT, HEARTBEAT_CHUNK, LAST_CHUNK},
         topic::TopicHasher,
@@ -144,7 +148,7 @@ impl Outside for SimOutside {
                 Reason::Overtaken => {
                     client.since.is_some() && oracle.held().start > client.settled_at_least()
                 }
-                Reason::Unreadable => false,
+                Reason::Unreadable => client.read_failed,
             };
             assert!(reason_holds, "closed at {now}, with no reason: {}", client.show());
         });
@@ -156,6 +160,14 @@ impl Outside for SimOutside {
             world.reads.push(read);
             let limit = world.scenario.capacities.reads * world.scenario.workers;
             assert!(world.reads.len() <= limit, "reads are bounded");
+        });
+    }
+
+    fn search(&mut self, search: Search) {
+        with(|world| {
+            world.searches.push(search);
+            let limit = world.scenario.capacities.searches * world.scenario.workers;
+            assert!(world.searches.len() <= limit, "searches are bounded");
         });
     }
 }

@@ -17,9 +17,10 @@ use petasos::{
     log::{
         bell::Ring,
         exchange::Exchange,
-        history::{Read, Reply},
+        history::{Read, Reply, Search},
     },
     protocol::{id::IdCipher, topic::TopicHasher},
+    worker::submissions::Outcome,
 };
 
 use super::{
@@ -59,8 +60,12 @@ pub(crate) enum Actor {
     Guest,
     /// A reader reads.
     Reader,
+    /// A reader makes a search.
+    Search,
     /// A reader hands over what it read.
     Reply,
+    /// Who makes room for history has made some.
+    Keeper,
     Client(usize),
 }
 
@@ -69,6 +74,16 @@ pub(crate) enum Actor {
 pub(crate) enum Event {
     Writable(usize),
     Gone(usize),
+}
+
+/// Room for history.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// There is none, until this moment at least.
+    pub(crate) is_full: bool,
+    pub(crate) full_until: u64,
+    /// What the log found when it looked last.
+    pub(crate) was_found: bool,
 }
 
 pub(crate) struct World {
@@ -86,7 +101,9 @@ pub(crate) struct World {
     /// Publications that the application has handed in.
     pub(crate) guest_queue: VecDeque<usize>,
     pub(crate) workers: Vec<Option<Box<Worker>>>,
+    pub(crate) room: Room,
     pub(crate) reads: Vec<Read>,
+    pub(crate) searches: Vec<Search>,
     pub(crate) replies: Vec<(usize, Reply)>,
     pub(crate) tasks: Vec<Option<Task>>,
     pub(crate) ready: Vec<Arc<Mutex<VecDeque<usize>>>>,
@@ -157,7 +174,7 @@ impl World {
         let log = LogThread::new(&exchange, log_ring, &cipher, &scenario, memory.clone());
         World {
             now: rng.below(1_000) as u64,
-            oracle: Oracle::new(scenario.retention, scenario.unknown),
+            oracle: Oracle::new(&scenario),
             exchange,
             history: Arc::new(SimHistory::new(memory, scenario.read_budget)),
             cipher,
@@ -166,7 +183,9 @@ impl World {
             guest,
             guest_queue: VecDeque::new(),
             workers,
+            room: Room { is_full: false, full_until: 0, was_found: true },
             reads: Vec::new(),
+            searches: Vec::new(),
             replies: Vec::new(),
             tasks: Vec::new(),
             ready: (0..scenario.workers).map(|_| Arc::default()).collect(),
@@ -180,6 +199,32 @@ impl World {
             rng,
             scenario,
         }
+    }
+
+    /// What the log finds that looks whether there is room.
+    pub(crate) fn look_for_room(&mut self) -> bool {
+        let Scenario { fills_up_every, full_for, .. } = self.scenario;
+        if !self.room.is_full && fills_up_every.is_some_and(|every| self.rng.one_in(every)) {
+            self.room.is_full = true;
+            self.room.full_until = self.now + full_for;
+            self.trace("room", 0, self.room.full_until);
+        }
+        self.room.was_found = !self.room.is_full;
+        if self.room.is_full {
+            self.oracle.without_room = self.steps;
+        }
+        self.room.was_found
+    }
+
+    /// A publisher got its answer. `visible`: the position that counts as committed for everybody.
+    pub(crate) fn answered(&mut self, publication: usize, outcome: Outcome, visible: u64) {
+        self.oracle.answered(publication, outcome, visible, self.now);
+    }
+
+    /// A subscriber cannot start: it is sent away.
+    pub(crate) fn start_failed(&mut self, client: usize) {
+        assert!(self.scenario.unreadable > 0, "nothing failed, and client {client} cannot start");
+        self.trace("refuse", client, 0);
     }
 
     pub(crate) fn trace(&mut self, what: &'static str, a: usize, b: u64) {
@@ -236,6 +281,12 @@ impl World {
         if !self.reads.is_empty() {
             actors.push((Actor::Reader, weights.readers));
         }
+        if !self.searches.is_empty() {
+            actors.push((Actor::Search, weights.readers));
+        }
+        if self.room.is_full && self.room.full_until <= self.now {
+            actors.push((Actor::Keeper, weights.readers));
+        }
         if !self.replies.is_empty() {
             actors.push((Actor::Reply, weights.readers));
         }
@@ -284,7 +335,17 @@ pub(crate) fn step(actor: Actor) {
             with(|world| world.guest = Some(guest));
         }
         Actor::Reader => super::history::read_step(),
+        Actor::Search => super::history::search_step(),
         Actor::Reply => super::history::reply_step(),
+        Actor::Keeper => {
+            let exchange = with(|world| {
+                world.room.is_full = false;
+                world.trace("room", 1, 0);
+                Arc::clone(&world.exchange)
+            });
+            interlude();
+            exchange.log_bell().wake();
+        }
         Actor::Client(id) => with(|world| {
             let end = world.oracle.end();
             let client = &mut world.clients[id];

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     log::{
-        history::{Chunk, Gap, History, Located, ReadBudget, UnknownId, Unreadable},
+        history::{Chunk, Found, Gap, History, Located, ReadBudget, UnknownId, Unreadable},
         kept::Kept,
     },
     protocol::{
@@ -201,6 +201,13 @@ impl Reader {
 impl History for Reader {
     fn locate(&self, since: &Since, unknown: UnknownId) -> Result<Located, Unreadable> {
         self.look_up(since, unknown).map_err(|error| self.failed(&error))
+    }
+
+    fn search(&self, id: &str) -> Result<Found, Unreadable> {
+        // Before the look: what is committed meanwhile may be found or not.
+        let through = self.catalog.committed();
+        let position = self.find(id).map_err(|error| self.failed(&error))?;
+        Ok(Found { position, through })
     }
 
     fn read(

@@ -24,7 +24,7 @@ pub fn subscribe(input: &[u8]) -> bool {
         assert!(parse(query, true).is_err(), "strictness takes away cursors only");
         return false;
     };
-    let Subscription { matchers, since } = &subscription;
+    let Subscription { matchers, since, gap_notice: _ } = &subscription;
     assert!(!matchers.is_empty() && matchers.iter().count() <= limits.matchers_max);
     for matcher in matchers.iter() {
         assert!(matcher.text().len() <= limits.matcher_len_max);
