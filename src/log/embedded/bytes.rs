@@ -25,6 +25,14 @@ pub(super) fn checksum(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
+/// The checksum of `bytes` without the four at `at`, where it is kept.
+pub(super) fn checksum_around(bytes: &[u8], at: usize) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..at]);
+    hasher.update(&bytes[at + 4..]);
+    hasher.finalize()
+}
+
 /// A length that items are rounded up to, so that each begins at a multiple of eight.
 pub(super) fn aligned(len: usize) -> usize {
     len.next_multiple_of(8)

@@ -303,9 +303,8 @@ impl Survey<'_> {
             self.damage(run.number, run.begin, what);
         }
         let last = stretch.last().map_or(Position::START, |run| run.last);
-        let is_last = |short: &&(u64, u64)| stretch.last().is_some_and(|run| run.number == short.0);
-        if let Some((number, len)) = self.short.iter().find(is_last).copied() {
-            self.damage(number, len, "it was cut short: updates may be missing at its end");
+        for (number, len) in self.short.clone() {
+            self.damage(number, len, recovery::CUT_SHORT);
         }
         if self.mark > last
             && let Some(run) = stretch.last().copied()

@@ -3,18 +3,20 @@
 //! ```text
 //!  0  "petasosl"
 //!  8  version of the format                                   u32
-//! 12  checksum of all that follows                            u32
+//! 12  checksum of the other 60 bytes                          u32
 //! 16  name of the history, random                             16 bytes
 //! 32  number of the segment, as in its file name              u64
 //! 40  bytes that were set aside for it                        u64
 //! 48  zeros
 //! ```
 
-use super::bytes::{checksum, put_u32, put_u64, u32_at, u64_at};
+use super::bytes::{checksum_around, put_u32, put_u64, u32_at, u64_at};
 
 /// Groups begin here.
 pub(super) const LEN: usize = 64;
 const MAGIC: &[u8; 8] = b"petasosl";
+/// Where the checksum is, in every version.
+const CHECKSUM: usize = 12;
 /// Of segments and of the manifest.
 pub(super) const VERSION: u32 = 1;
 
@@ -44,20 +46,20 @@ impl Head {
         bytes[16..32].copy_from_slice(&self.history);
         put_u64(&mut bytes, 32, self.number);
         put_u64(&mut bytes, 40, self.capacity);
-        let sum = checksum(&bytes[16..]);
-        put_u32(&mut bytes, 12, sum);
+        let sum = checksum_around(&bytes, CHECKSUM);
+        put_u32(&mut bytes, CHECKSUM, sum);
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Head, BadHead> {
         let bytes = bytes.get(..LEN).ok_or(BadHead::Damaged)?;
-        let version = u32_at(bytes, 8).ok_or(BadHead::Damaged)?;
-        let is_ours = bytes.starts_with(MAGIC);
-        if is_ours && version != VERSION && version != 0 && version < 1000 {
-            return Err(BadHead::Version(version));
-        }
-        if !is_ours || version != VERSION || u32_at(bytes, 12) != Some(checksum(&bytes[16..])) {
+        let sum = checksum_around(bytes, CHECKSUM);
+        if !bytes.starts_with(MAGIC) || u32_at(bytes, CHECKSUM) != Some(sum) {
             return Err(BadHead::Damaged);
+        }
+        match u32_at(bytes, 8) {
+            Some(VERSION) => {}
+            other => return Err(BadHead::Version(other.unwrap_or_default())),
         }
         let number = |at| u64_at(bytes, at).ok_or(BadHead::Damaged);
         Ok(Head {
@@ -83,6 +85,8 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         put_u32(&mut bytes, 8, 2);
+        let sum = checksum_around(&bytes, CHECKSUM);
+        put_u32(&mut bytes, CHECKSUM, sum);
         assert_eq!(Head::decode(&bytes), Err(BadHead::Version(2)));
         assert_eq!(Head::decode(&bytes[..63]), Err(BadHead::Damaged));
     }

@@ -13,9 +13,11 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use super::{
     Sizes,
     catalog::Catalog,
+    disk::DiskFile,
     head::Head,
     manifest::Manifest,
     prepare::{self, Supply},
+    seal::Seal,
     segment::Segment,
 };
 use crate::{log::thread::vital, protocol::time::UnixTime};
@@ -206,10 +208,6 @@ impl Work {
 
     fn seal(&mut self) -> io::Result<()> {
         while let Some(segment) = self.unsealed.first() {
-            // A start takes a segment for cut short that is followed by nothing.
-            if self.catalog.committed() <= segment.extent().last {
-                return Ok(());
-            }
             seal(&self.catalog, segment)?;
             self.unsealed.remove(0);
         }
@@ -254,10 +252,16 @@ pub(super) fn seal(catalog: &Catalog, segment: &Segment) -> io::Result<()> {
         catalog.fail(io::Error::new(error.kind(), error.to_string()));
         return Err(error);
     }
-    let file = segment.file()?;
-    file.write_all_at(&bytes, seal.end)?;
-    file.set_len(seal.file_len())?;
-    file.sync()?;
+    append_seal(segment.file()?, &seal, &bytes)?;
     segment.set_sealed(seal);
     Ok(())
+}
+
+/// Writes the end of a sealed segment, and cuts off what was set aside for more. In this order: a
+/// segment that is shorter than it was made, and has no seal, has lost something.
+pub(super) fn append_seal(file: &dyn DiskFile, seal: &Seal, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(bytes, seal.end)?;
+    file.sync()?;
+    file.set_len(seal.file_len())?;
+    file.sync()
 }

@@ -7,7 +7,7 @@
 //! ```text
 //!  0  "petasosm"
 //!  8  version of the format                                   u32
-//! 12  checksum of all that follows                            u32
+//! 12  checksum of the other 84 bytes                          u32
 //! 16  how often it was written; the greater one counts        u64
 //! 24  name of the history, random                             16 bytes
 //! 40  key of the ids that the hub generates                   16 bytes
@@ -19,7 +19,7 @@
 use std::io;
 
 use super::{
-    bytes::{checksum, put_u32, put_u64, u32_at, u64_at},
+    bytes::{checksum_around, put_u32, put_u64, u32_at, u64_at},
     disk::{Disk, DiskFile},
     head::VERSION,
 };
@@ -28,6 +28,8 @@ use super::{
 pub(super) const NAME: &str = "MANIFEST";
 const MAGIC: &[u8; 8] = b"petasosm";
 const LEN: usize = 88;
+/// Where the checksum is, in every version.
+const CHECKSUM: usize = 12;
 /// Of each of its two places: a page, so that no write tears both.
 const PLACE_LEN: u64 = 4096;
 
@@ -124,8 +126,8 @@ fn encode(writes: u64, contents: &Contents) -> [u8; LEN] {
     bytes[56..72].copy_from_slice(&contents.hash_key);
     put_u64(&mut bytes, 72, contents.first);
     put_u64(&mut bytes, 80, contents.last);
-    let sum = checksum(&bytes[16..]);
-    put_u32(&mut bytes, 12, sum);
+    let sum = checksum_around(&bytes, CHECKSUM);
+    put_u32(&mut bytes, CHECKSUM, sum);
     bytes
 }
 
@@ -134,7 +136,7 @@ fn decode(bytes: &[u8; LEN]) -> Result<(u64, Contents), Option<u32>> {
     let word = |at| u32_at(bytes, at).unwrap_or(0);
     let number = |at| u64_at(bytes, at).unwrap_or(0);
     let key = |at: usize| -> [u8; 16] { std::array::from_fn(|i| bytes[at + i]) };
-    if !bytes.starts_with(MAGIC) || word(12) != checksum(&bytes[16..]) {
+    if !bytes.starts_with(MAGIC) || word(CHECKSUM) != checksum_around(bytes, CHECKSUM) {
         return Err(None);
     }
     if word(8) != VERSION {

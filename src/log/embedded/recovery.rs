@@ -19,6 +19,7 @@ use super::{
     group::Header,
     head::{self, BadHead, Head},
     index::{IdHasher, Index},
+    keeper,
     manifest::{self, Manifest, ManifestError},
     prepare::{self, Prepared},
     scan::{self, Found, Rest, Scan},
@@ -59,8 +60,13 @@ pub(super) struct Damage {
     pub(super) what: String,
 }
 
-/// A segment that is not sealed, as far as it can be read.
+/// What is wrong with a segment that is shorter than it was made, and has no seal.
+pub(super) const CUT_SHORT: &str = "it was cut short: updates may be missing at its end";
+
+/// A segment that is not sealed, or follows one that is not, as far as it can be read.
 pub(super) struct Unsealed {
+    /// It has a seal all the same.
+    is_sealed: bool,
     pub(super) head: Head,
     pub(super) file: Box<dyn DiskFile>,
     /// The position of its first update, or, of one with marks alone, of the update to come.
@@ -107,7 +113,8 @@ pub(super) fn open(
             Kind::Sealed(_) => {
                 let file = disk.open(&segment::name(number))?;
                 let head = read_head(&**disk, &*file, name, number)?;
-                unsealed.push(survey(file, head, &hasher)?);
+                let survey = survey(file, head, &hasher)?;
+                unsealed.push(Unsealed { is_sealed: true, ..survey });
             }
             Kind::Unsealed(segment) => unsealed.push(segment),
         }
@@ -272,6 +279,7 @@ fn survey_to(
     limit: Position,
 ) -> io::Result<Unsealed> {
     let mut survey = Unsealed {
+        is_sealed: false,
         head,
         file,
         first: None,
@@ -382,12 +390,12 @@ fn find_end(
     if mark > last {
         return Err(rot(disk, unsealed, stop, gap, last, mark).into());
     }
-    if let Some(i) = stop
-        && unsealed[i].file.len()? < unsealed[i].head.capacity
-    {
-        let file = disk.show(&segment::name(unsealed[i].head.number));
-        let what = "it was cut short: updates may be missing at its end".to_owned();
-        return Err(Damage { file, offset: unsealed[i].file.len()?, what }.into());
+    for segment in unsealed.iter() {
+        let offset = segment.file.len()?;
+        if offset < segment.head.capacity && !segment.is_sealed {
+            let file = disk.show(&segment::name(segment.head.number));
+            return Err(Damage { file, offset, what: CUT_SHORT.to_owned() }.into());
+        }
     }
     let is_torn = gap.is_some() || unsealed.iter().any(|segment| segment.rest.is_written);
     // A segment that was prepared, and not written yet, will do as well.
@@ -408,7 +416,7 @@ fn drop_superseded(
             let file = disk.open(&segment::name(segment.head.number))?;
             let cut = survey_to(file, segment.head, hasher, limit)?;
             // What is not cut away is sound, and what is does not matter.
-            *segment = Unsealed { rest: Rest::default(), ..cut };
+            *segment = Unsealed { rest: Rest::default(), is_sealed: segment.is_sealed, ..cut };
         }
         if let Some(first) = segment.first {
             limit = limit.min(Position(first.0 - 1));
@@ -520,9 +528,7 @@ fn rewrite(
         // An empty one may not know.
         cut.contents.first = cut.first.unwrap_or(next);
         let (seal, bytes) = super::seal::seal(history, head.number, cut.contents, &cut.index);
-        cut.file.write_all_at(&bytes, seal.end)?;
-        cut.file.set_len(seal.file_len())?;
-        cut.file.sync()?;
+        keeper::append_seal(&*cut.file, &seal, &bytes)?;
         segments.push_back(Arc::new(Segment::sealed(disk, begin, seal)));
         begin += seal.end;
         next = seal.last().next();

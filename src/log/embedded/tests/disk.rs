@@ -119,6 +119,13 @@ impl SimDisk {
         SimDisk(Arc::new(Mutex::new(state)))
     }
 
+    /// The files, and how long they are.
+    pub(super) fn list_sizes(&self) -> Vec<(String, usize)> {
+        let state = self.state();
+        let size = |(name, node): (&String, &usize)| (name.clone(), state.nodes[*node].shown.len());
+        state.names.iter().map(size).collect()
+    }
+
     /// The contents of a file, to be damaged.
     pub(super) fn contents(&self, name: &str) -> Vec<u8> {
         let state = self.state();
