@@ -197,8 +197,8 @@ impl Survey<'_> {
             }
         }
         let expected = seal.map(|seal| (seal.first, seal.last()));
-        let found = self.runs.iter().filter(|run| run.number == number);
-        let found = found.clone().next().zip(found.last()).map(|(a, b)| (a.first, b.last));
+        let mut found = self.runs.iter().filter(|run| run.number == number);
+        let found = found.next().map(|run| (run.first, found.next_back().unwrap_or(run).last));
         if let Some((first, last)) = expected
             && whole
             && found.unwrap_or((first, Position(first.0 - 1))) != (first, last)
