@@ -85,6 +85,13 @@ fn on_disk(config: &Config, embedded: &Embedded) -> Result<Open, ServeError> {
         hub: settings::hub_url(config)?,
     };
     let Opened { store, history, cipher, last, beginning } = embedded::open(&settings, &mut key)?;
+    let (updates, _) = store.retained();
+    tracing::info!(
+        updates,
+        last = last.0,
+        "the history in {} has {updates} updates",
+        directory.display()
+    );
     // Copied histories differ from here on.
     let incarnation = settings::random()? as u32;
     let places = Places::new(cipher, incarnation, last);

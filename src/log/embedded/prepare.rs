@@ -62,7 +62,9 @@ pub(super) struct Supply {
 
 #[derive(Default)]
 enum State {
+    /// The keeper has not begun: nobody waits for it.
     #[default]
+    Idle,
     /// The keeper is at it.
     Preparing,
     Ready(Prepared),
@@ -98,7 +100,7 @@ impl Supply {
 
     /// Whether the keeper has to prepare one.
     pub(super) fn is_wanted(&self) -> bool {
-        matches!(*self.state(), State::Preparing | State::Failed)
+        matches!(*self.state(), State::Idle | State::Preparing | State::Failed)
     }
 
     /// Takes the next segment. Waits for the keeper while it is at it; `None`: there is no room.
@@ -109,11 +111,11 @@ impl Supply {
                 State::Preparing => {
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
-                State::Failed | State::Ended => return None,
+                State::Idle | State::Failed | State::Ended => return None,
                 State::Ready(_) => break,
             }
         }
-        match std::mem::take(&mut *state) {
+        match std::mem::replace(&mut *state, State::Preparing) {
             State::Ready(prepared) => Some(prepared),
             _ => None,
         }
