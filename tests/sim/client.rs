@@ -256,7 +256,8 @@ impl Client {
     pub(crate) fn show(&self) -> String {
         format!(
             "worker {} since {:?} wants {:?} cursor {:?} starts {:?} joined {} seen {} asked {} \
-             buffered {}/{} refused {} pending {} progress {} pace {:?} ended {:?} deadline {} offered {}",
+             buffered {}/{} refused {} pending {} progress {} pace {:?} ended {:?} deadline {} \
+             offered {}",
             self.worker,
             self.since,
             self.wanted,
