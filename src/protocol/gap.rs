@@ -37,12 +37,8 @@ impl GapNotice<'_> {
     /// there.
     pub fn frame(&self) -> Frame {
         let data = serde_json::to_string(self).expect("texts and a word can be written");
-        let fields = Fields {
-            id: Some(self.resumed_from),
-            event_type: Some(GAP_EVENT_TYPE),
-            retry: None,
-            data: &data,
-        };
+        let (id, event_type) = (Some(self.resumed_from), Some(GAP_EVENT_TYPE));
+        let fields = Fields { id, event_type, data: &data, ..Fields::default() };
         FrameDraft::new(fields).finish(|| unreachable!("the id is given"))
     }
 }
