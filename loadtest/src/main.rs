@@ -1,7 +1,10 @@
 //! Measures servers of server-sent events, Mercure hubs first of all.
 
 mod bare;
+mod cat;
 mod check;
+mod counters;
+mod disk;
 mod floor;
 mod machine;
 mod options;
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Scenario(scenario) => measure(scenario),
         Command::Compare { first, second } => compare(&first, &second),
         Command::Floor(options) => floor::serve(&options).map_err(Into::into).map(|()| true),
+        Command::Cat(options) => cat::serve(&options).map_err(Into::into).map(|()| true),
         Command::Send(options) => send(&options),
         Command::Suite(options) => suite::run(&options),
     };

@@ -39,6 +39,10 @@ pub(crate) enum Command {
     /// `GET /sub?TOPIC` subscribes, `POST /pub?TOPIC` publishes. What a hub takes beyond this is
     /// its own.
     Floor(Floor),
+    /// Run a bare server that sends a file to everybody who connects and says something
+    ///
+    /// What a replay takes beyond this is the hub's own; see `replay --cat`.
+    Cat(Cat),
     /// Measure what the kernel takes for one send
     ///
     /// By turns: a loop of `send`, a ring of io_uring that submits 256 sends at once, and four
@@ -69,6 +73,8 @@ pub(crate) enum ScenarioCommand {
     Churn(WithServer<Churn>),
     /// Publications that nobody listens to, with more and more under way
     Publish(WithServer<Publish>),
+    /// Publications to a hub that keeps them on a disk, by turns with what the disk does alone
+    Durable(WithServer<Durable>),
     /// A share of the subscribers does not read
     Slow(WithServer<Slow>),
 }
@@ -84,6 +90,7 @@ pub(crate) enum Scenario {
     Replay(Replay),
     Churn(Churn),
     Publish(Publish),
+    Durable(Durable),
     Slow(Slow),
 }
 
@@ -118,6 +125,9 @@ pub(crate) struct ServerOptions {
     /// The server's process [default: who listens on the port, on this machine]
     #[arg(long)]
     pid: Option<u32>,
+    /// Where the hub shows its numbers, such as http://127.0.0.1:2019/metrics
+    #[arg(long, value_name = "URL")]
+    metrics: Option<String>,
     /// Its name in reports
     #[arg(long)]
     name: Option<String>,
@@ -139,6 +149,9 @@ pub(crate) struct ServerOptions {
     /// The second server's process
     #[arg(long, value_name = "PID")]
     vs_pid: Option<u32>,
+    /// Where the second hub shows its numbers
+    #[arg(long, value_name = "URL")]
+    vs_metrics: Option<String>,
     /// The second server's name in reports
     #[arg(long, value_name = "NAME")]
     vs_name: Option<String>,
@@ -153,6 +166,7 @@ impl ServerOptions {
             (Some(subscribe), Some(publish)) => Target::plain(subscribe, publish)?,
             _ => Target::mercure(&self.hub, &self.key, self.legacy)?,
         };
+        let target = target.with_counters(self.metrics.as_deref())?;
         Ok((named(target, self.name.as_deref()), self.pid))
     }
 
@@ -163,6 +177,7 @@ impl ServerOptions {
             (_, Some(subscribe), Some(publish)) => Target::plain(subscribe, publish)?,
             _ => return Ok(None),
         };
+        let target = target.with_counters(self.vs_metrics.as_deref())?;
         Ok(Some((named(target, self.vs_name.as_deref()), self.vs_pid)))
     }
 }
@@ -288,6 +303,17 @@ pub(crate) struct Replay {
     /// Updates that are published to another topic meanwhile, a second
     #[arg(long, default_value_t = 200.0)]
     pub(crate) rate: f64,
+    /// Bytes of other updates that follow the missed ones: a hub that keeps its latest updates in
+    /// memory reads from its disk what lies before them
+    #[arg(long, default_value_t = 0)]
+    pub(crate) bury: usize,
+    /// Measure afterwards what a bare server takes that sends as many bytes from a file to as many
+    /// peers, on the cores of the hub
+    #[arg(long)]
+    pub(crate) cat: bool,
+    /// A folder on the disk for that file
+    #[arg(long, value_name = "FOLDER", default_value = "target")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -310,6 +336,19 @@ pub(crate) struct Publish {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct Durable {
+    /// Publications under way, one after the other
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+    pub(crate) under_way: Vec<usize>,
+    /// Turns of the hub and the disk, for each
+    #[arg(long, default_value_t = 3)]
+    pub(crate) turns: usize,
+    /// A folder on the disk that the hub keeps its history on
+    #[arg(long, value_name = "FOLDER", default_value = "target")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Slow {
     /// Subscribers that read
     #[arg(long, default_value_t = 900)]
@@ -329,6 +368,14 @@ pub(crate) struct Floor {
     /// Threads, each with a file table of its own
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: usize,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Cat {
+    #[arg(long, default_value = "127.0.0.1:4000", value_name = "ADDR")]
+    pub(crate) listen: std::net::SocketAddr,
+    #[arg(long)]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -362,6 +409,12 @@ pub(crate) struct Suite {
     /// Only steps whose names contain one of these
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// Folder for the histories of hubs that keep them: on the disk that is measured
+    #[arg(long, value_name = "FOLDER", default_value = "target")]
+    pub(crate) disk: PathBuf,
+    /// Updates in the history that a hub is started with
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
+    pub(crate) history: u64,
     /// A million subscribers too, of the hub and of the floor: needs 10 GB of memory, and takes
     /// some five minutes
     #[arg(long)]
@@ -382,7 +435,7 @@ impl ScenarioCommand {
                 }
             };
         }
-        parts!(Hold, Fanout, Topics, Mixed, Private, Replay, Churn, Publish, Slow)
+        parts!(Hold, Fanout, Topics, Mixed, Private, Replay, Churn, Publish, Durable, Slow)
     }
 }
 
@@ -397,6 +450,7 @@ impl Scenario {
             Scenario::Replay(_) => "replay",
             Scenario::Churn(_) => "churn",
             Scenario::Publish(_) => "publish",
+            Scenario::Durable(_) => "durable",
             Scenario::Slow(_) => "slow",
         }
     }
@@ -432,10 +486,11 @@ impl Scenario {
                 report.setting("subscribers", subscribers);
                 report.setting("updates/s", rate);
             }
-            Scenario::Replay(Replay { subscribers, missed, rate }) => {
+            Scenario::Replay(Replay { subscribers, missed, rate, bury, .. }) => {
                 report.setting("subscribers", subscribers);
                 report.setting("missed updates", missed);
                 report.setting("updates/s meanwhile", rate);
+                report.setting("bytes of updates after these", bury);
             }
             Scenario::Churn(Churn { subscribers, joins, rate }) => {
                 report.setting("subscribers", subscribers);
@@ -444,6 +499,10 @@ impl Scenario {
             }
             Scenario::Publish(Publish { under_way }) => {
                 report.setting("under way", format!("{under_way:?}"));
+            }
+            Scenario::Durable(Durable { under_way, turns, .. }) => {
+                report.setting("under way", format!("{under_way:?}"));
+                report.setting("turns", turns);
             }
             Scenario::Slow(Slow { subscribers, share, rate }) => {
                 report.setting("subscribers", subscribers);

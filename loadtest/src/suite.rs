@@ -3,6 +3,7 @@
 
 mod curves;
 mod servers;
+mod start;
 mod steps;
 
 use std::{fs, path::Path, time::Instant};
@@ -51,6 +52,9 @@ pub(crate) fn run(options: &options::Suite) -> Fallible<bool> {
         if step.name == FLOOR_STEP {
             floors = pairs.iter().filter_map(|(_, floor)| floor.get(CPU)).collect();
         }
+    }
+    if is_chosen(start::STEP.name) {
+        rows.extend(suite.start_rows()?);
     }
     if !floors.is_empty() {
         rows.push(suite.floor_row(floors)?);
@@ -118,7 +122,9 @@ impl Suite<'_> {
             .iter()
             .map(|kind| Running::start(*kind, self.options, cores))
             .collect::<Fallible<Vec<_>>>()?;
-        let mut words = format!("loadtest {} --cores {}", step.words, self.last);
+        let disk = self.options.disk.display().to_string();
+        let step_words = step.words.replace("{disk}", &disk);
+        let mut words = format!("loadtest {step_words} --cores {}", self.last);
         for (prefix, server) in ["--", "--vs-"].iter().zip(&servers) {
             words += &server.words(prefix);
         }
@@ -134,6 +140,16 @@ impl Suite<'_> {
         let (named, load, scenario) = command.parts();
         machine::pin_to(&[self.last]);
         measure_pairs(&named, &load, &scenario)
+    }
+
+    /// How a hub starts with a long history.
+    fn start_rows(&self) -> Fallible<Vec<Row>> {
+        machine::pin_to(&[self.last]);
+        let report = start::measure(self.options, self.first)?;
+        report.print(&mut std::io::stdout())?;
+        self.write_json(start::STEP.name, &report)?;
+        let one = [(report.clone(), report)];
+        Ok(start::FIGURES.iter().filter_map(|figure| row(&start::STEP, figure, &one)).collect())
     }
 
     /// How far the floor is above a bare `send`, in this very run.
@@ -225,7 +241,7 @@ fn write_table(out: &Path, name: &str, table: &str) -> Fallible<()> {
 impl Kind {
     fn is_there(self, options: &options::Suite) -> bool {
         match self {
-            Kind::Petasos { .. } => options.hub.exists(),
+            Kind::Petasos { .. } | Kind::Durable => options.hub.exists(),
             Kind::Floor { .. } => true,
             Kind::Nchan => servers::nchan_module().is_some(),
         }

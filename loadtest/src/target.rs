@@ -1,11 +1,14 @@
 //! The server under test: where it is, and how to subscribe and publish there.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{SocketAddr, ToSocketAddrs},
 };
 
-use crate::token::{self, Grant};
+use crate::{
+    counters::Counters,
+    token::{self, Grant},
+};
 
 /// What the server speaks.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub(crate) struct Target {
     authority: String,
     dialect: Dialect,
     legacy_tokens: bool,
+    /// Where it shows its numbers, if that was told.
+    counters: Option<Counters>,
 }
 
 /// Why a URL is no target.
@@ -33,7 +38,7 @@ pub(crate) enum TargetError {
     #[error("{0}: give an http:// URL, such as http://127.0.0.1:3000")]
     NotHttp(String),
     #[error("{0}: the host cannot be resolved: {1}")]
-    Unknown(String, std::io::Error),
+    Unknown(String, io::Error),
     #[error("{0} and {1} are on different hosts")]
     Apart(String, String),
 }
@@ -65,13 +70,25 @@ impl Target {
         dialect: Dialect,
         legacy_tokens: bool,
     ) -> Result<Target, TargetError> {
-        let with_port =
-            if authority.contains(':') { authority.clone() } else { format!("{authority}:80") };
-        let mut addrs = with_port
-            .to_socket_addrs()
-            .map_err(|error| TargetError::Unknown(url.to_owned(), error))?;
-        let addr = addrs.next().ok_or_else(|| TargetError::NotHttp(url.to_owned()))?;
-        Ok(Target { name: authority.clone(), addr, authority, dialect, legacy_tokens })
+        let addr = resolve(url, &authority)?;
+        let name = authority.clone();
+        Ok(Target { name, addr, authority, dialect, legacy_tokens, counters: None })
+    }
+
+    /// With the URL of the numbers that it shows.
+    pub(crate) fn with_counters(self, url: Option<&str>) -> Result<Target, TargetError> {
+        let Some(url) = url else { return Ok(self) };
+        let (authority, path) = split(url)?;
+        let counters = Some(Counters { addr: resolve(url, &authority)?, path });
+        Ok(Target { counters, ..self })
+    }
+
+    /// How many updates it has committed, and in how many groups, if it tells.
+    pub(crate) fn groups(&self) -> io::Result<Option<(f64, f64)>> {
+        let Some(counters) = &self.counters else { return Ok(None) };
+        let numbers = counters.read()?;
+        let get = |name: &str| numbers.get(name).copied();
+        Ok(get("mercure_updates_total").zip(get("petasos_groups_total")))
     }
 
     pub(crate) fn named(self, name: &str) -> Target {
@@ -171,6 +188,14 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
+}
+
+fn resolve(url: &str, authority: &str) -> Result<SocketAddr, TargetError> {
+    let with_port =
+        if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+    let mut addrs =
+        with_port.to_socket_addrs().map_err(|error| TargetError::Unknown(url.to_owned(), error))?;
+    addrs.next().ok_or_else(|| TargetError::NotHttp(url.to_owned()))
 }
 
 /// The authority and the path of a URL.

@@ -16,6 +16,8 @@ pub(super) fn text(metrics: &Metrics, exchange: &Exchange, uptime: Duration) -> 
     page.sum("mercure_subscribers_total", "counter", "Subscribers ever", |w| &w.subscribers_total);
     let log = &metrics.log;
     page.one("mercure_updates_total", "counter", "Updates that were published", log.updates.get());
+    let help = "Groups in which updates were committed: each is written, and synced, once";
+    page.one("petasos_groups_total", "counter", help, log.groups.get());
     let help = "Publications that could not be taken";
     page.sum("mercure_updates_failed_total", "counter", help, |w| &w.updates_failed);
 

@@ -37,6 +37,8 @@ pub struct Sequencer<S> {
     state: State,
     /// Updates that were committed.
     committed: u64,
+    /// Groups in which they were committed.
+    groups: u64,
     /// Who published the updates of `group`, one for one.
     authors: Vec<(usize, Ticket)>,
     group: Vec<Arc<Update>>,
@@ -56,6 +58,7 @@ impl<S: Store> Sequencer<S> {
             store,
             state: State::Writable,
             committed: 0,
+            groups: 0,
             authors: Vec::new(),
             group: Vec::new(),
             returned: Vec::new(),
@@ -92,6 +95,7 @@ impl<S: Store> Sequencer<S> {
     pub fn show(&self, metrics: &metrics::Log) {
         let ((tail, tail_bytes), (history, history_bytes)) = (self.tail(), self.store.retained());
         metrics.updates.set(self.committed);
+        metrics.groups.set(self.groups);
         metrics.tail.set(tail as u64);
         metrics.tail_bytes.set(tail_bytes);
         metrics.history.set(history);
@@ -219,6 +223,7 @@ impl<S: Store> Sequencer<S> {
             State::Writable | State::Failed(_) => Unavailable::Failed,
         };
         self.committed += self.group.len() as u64;
+        self.groups += u64::from(!self.group.is_empty());
         let mut updates = self.group.drain(..);
         acks.extend(self.authors.drain(..).map(|(publisher, ticket)| {
             let outcome = updates.next().ok_or(NotCommitted::Unavailable(refusal));

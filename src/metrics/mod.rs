@@ -158,6 +158,8 @@ pub struct Log {
     problem: Mutex<Option<Problem>>,
     /// Updates that were committed since the start.
     pub updates: Number,
+    /// Groups in which they were committed.
+    pub groups: Number,
     /// Updates that are kept for workers that are behind.
     pub tail: Number,
     pub tail_bytes: Number,

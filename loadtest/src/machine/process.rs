@@ -39,6 +39,11 @@ impl Server {
         Path::new(&format!("/proc/{}/stat", self.root)).exists()
     }
 
+    /// The cores that it may use.
+    pub(crate) fn cores(&self) -> Vec<usize> {
+        cores_of(&self.root.to_string()).into_iter().collect()
+    }
+
     fn family(&self) -> Vec<u32> {
         let parents = parents();
         let descends = |mut pid: u32| loop {
@@ -67,13 +72,8 @@ impl Server {
 
     /// `ksoftirqd` of the cores that the server may use and this process may not.
     fn soft_interrupt_threads(&self) -> Vec<u32> {
-        let allowed = |pid: &str| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-            parse_list(list.unwrap_or("").trim())
-        };
-        let ours = allowed("self");
-        let theirs = allowed(&self.root.to_string());
+        let ours = cores_of("self");
+        let theirs = cores_of(&self.root.to_string());
         let names: Vec<String> =
             theirs.difference(&ours).map(|core| format!("ksoftirqd/{core}")).collect();
         if names.is_empty() {
@@ -167,6 +167,13 @@ fn holds_one_of(pid: u32, sockets: &HashSet<String>) -> bool {
         })
     };
     tasks.flatten().any(|task| holds(task.path().join("fd")))
+}
+
+/// The cores that a process may use.
+fn cores_of(pid: &str) -> HashSet<usize> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    parse_list(list.unwrap_or("").trim())
 }
 
 /// `0-2,5` as the kernel writes it.

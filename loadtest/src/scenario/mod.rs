@@ -1,6 +1,7 @@
 //! Scenarios: what is done to a server, and what is measured meanwhile.
 
 mod churn;
+mod durable;
 mod fanout;
 mod hold;
 mod mixed;
@@ -48,6 +49,7 @@ pub(crate) fn run(scenario: &Scenario, run: &Run<'_>) -> io::Result<Report> {
         Scenario::Replay(options) => replay::run(run, options),
         Scenario::Churn(options) => churn::run(run, options),
         Scenario::Publish(options) => publish::run(run, options),
+        Scenario::Durable(options) => durable::run(run, options),
         Scenario::Slow(options) => slow::run(run, options),
     };
     progress::clear();

@@ -19,6 +19,8 @@ pub(super) enum Kind {
         workers: usize,
         driver: &'static str,
     },
+    /// Petasos that keeps its history on the disk, and shows its numbers.
+    Durable,
     Floor {
         threads: usize,
     },
@@ -35,6 +37,7 @@ impl fmt::Display for Kind {
             Kind::Petasos { driver: "epoll", .. } => f.write_str("petasos-epoll"),
             Kind::Petasos { workers: 1, .. } => f.write_str("petasos"),
             Kind::Petasos { workers, .. } => write!(f, "petasos-{workers}"),
+            Kind::Durable => f.write_str("petasos-durable"),
             Kind::Floor { .. } => f.write_str("floor"),
             Kind::Nchan => f.write_str("nchan"),
         }
@@ -43,11 +46,18 @@ impl fmt::Display for Kind {
 
 const KEY: &str = "a key that is long enough for HS256, and no secret";
 
+/// What tokens are signed with: as a word of a command line.
+pub(super) fn key() -> String {
+    KEY.replace(' ', "-")
+}
+
 /// A server that runs until it is dropped.
 pub(super) struct Running {
     kind: Kind,
     child: Child,
     addr: SocketAddr,
+    /// Where it shows its numbers, if it does.
+    admin: Option<SocketAddr>,
     folder: Option<PathBuf>,
 }
 
@@ -57,10 +67,17 @@ impl Running {
         options: &options::Suite,
         cores: &[usize],
     ) -> Fallible<Running> {
-        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut folder = None;
+        let addr = free_addr()?;
+        let (mut folder, mut admin) = (None, None);
         let mut command = match kind {
             Kind::Petasos { workers, driver } => petasos(&options.hub, addr, workers, driver),
+            Kind::Durable => {
+                let path = options.disk.join(format!("loadtest-history-{}", addr.port()));
+                fs::create_dir_all(&path)?;
+                let shows = free_addr()?;
+                (folder, admin) = (Some(path.clone()), Some(shows));
+                durable(&options.hub, addr, Some(shows), &path.canonicalize()?, "always")
+            }
             Kind::Floor { threads } => {
                 let mut command = Command::new(std::env::current_exe()?);
                 let (addr, threads) = (addr.to_string(), threads.to_string());
@@ -74,16 +91,8 @@ impl Running {
                 nchan(&path, addr)?
             }
         };
-        let cores = cores.to_vec();
-        // SAFETY: only system calls are made between fork and exec.
-        unsafe {
-            command.pre_exec(move || {
-                machine::pin_to(&cores);
-                Ok(())
-            });
-        }
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let mut running = Running { kind, child, addr, folder };
+        let child = spawn(&mut command, cores)?;
+        let mut running = Running { kind, child, addr, admin, folder };
         running.wait()?;
         Ok(running)
     }
@@ -105,18 +114,20 @@ impl Running {
     pub(super) fn words(&self, prefix: &str) -> String {
         let (addr, kind, pid) = (self.addr, self.kind, self.child.id());
         let urls = match self.kind {
-            Kind::Petasos { .. } if prefix == "--" => {
-                format!("--hub http://{addr} --key {}", KEY.replace(' ', "-"))
+            Kind::Petasos { .. } | Kind::Durable if prefix == "--" => {
+                format!("--hub http://{addr} --key {}", key())
             }
-            Kind::Petasos { .. } => {
-                format!("--vs http://{addr} --vs-key {}", KEY.replace(' ', "-"))
+            Kind::Petasos { .. } | Kind::Durable => {
+                format!("--vs http://{addr} --vs-key {}", key())
             }
             Kind::Floor { .. } | Kind::Nchan => format!(
                 "{prefix}subscribe-url http://{addr}/sub?{{topic}} \
                  {prefix}publish-url http://{addr}/pub?{{topic}}"
             ),
         };
-        format!(" {urls} {prefix}name {kind} {prefix}pid {pid}")
+        let metrics = self.admin.map(|addr| format!(" {prefix}metrics http://{addr}/metrics"));
+        let metrics = metrics.unwrap_or_default();
+        format!(" {urls} {prefix}name {kind} {prefix}pid {pid}{metrics}")
     }
 }
 
@@ -139,11 +150,46 @@ impl Drop for Running {
     }
 }
 
+pub(super) fn free_addr() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Starts a server on these cores.
+pub(super) fn spawn(command: &mut Command, cores: &[usize]) -> io::Result<Child> {
+    let cores = cores.to_vec();
+    // SAFETY: only system calls are made between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            machine::pin_to(&cores);
+            Ok(())
+        });
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+}
+
+/// A hub whose history lies in `folder`, which is told from the root.
+pub(super) fn durable(
+    binary: &Path,
+    addr: SocketAddr,
+    admin: Option<SocketAddr>,
+    folder: &Path,
+    sync: &str,
+) -> Command {
+    let mut command = petasos(binary, addr, 1, "auto");
+    let path = folder.join("updates");
+    let transport = format!("embedded://{}?max_bytes=0&sync={sync}", path.display());
+    command.env("MERCURE_TRANSPORT_URL", transport);
+    if let Some(admin) = admin {
+        command.env("PETASOS_ADMIN", admin.to_string());
+    }
+    command
+}
+
 fn petasos(binary: &Path, addr: SocketAddr, workers: usize, driver: &str) -> Command {
     let mut command = Command::new(binary);
     command
         .env("ADDR", addr.to_string())
-        .env("MERCURE_JWT_KEY", KEY.replace(' ', "-"))
+        .env("MERCURE_JWT_KEY", key())
         .env("MERCURE_ALLOW_ANONYMOUS", "1")
         // Several hubs run at a time.
         .env("PETASOS_ADMIN", "off")

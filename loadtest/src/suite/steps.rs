@@ -43,7 +43,7 @@ pub(super) const DEFAULT: Step = Step {
     figures: &[],
 };
 
-const fn figure(what: &'static str, number: &'static str) -> Figure {
+pub(super) const fn figure(what: &'static str, number: &'static str) -> Figure {
     Figure { what, number, is_ratio: false, target: "", at_most: None, at_least: None }
 }
 
@@ -51,7 +51,7 @@ const fn ratio(what: &'static str, number: &'static str) -> Figure {
     Figure { is_ratio: true, ..figure(what, number) }
 }
 
-const fn at_most(figure: Figure, target: &'static str, most: f64) -> Figure {
+pub(super) const fn at_most(figure: Figure, target: &'static str, most: f64) -> Figure {
     Figure { target, at_most: Some(most), ..figure }
 }
 
@@ -313,6 +313,79 @@ pub(super) const STEPS: &[Step] = &[
             figure("updates replayed a second, from memory, to 1,000 who missed 1,000", "replayed"),
             figure("p99 of acknowledgements during that", "acknowledgement during replays p99"),
             figure("the same before", "acknowledgement without replays p99"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "durable",
+        servers: [Kind::Durable, PETASOS],
+        words: "durable --under-way 1,16,64,256 --turns 3 --seconds 1.5 --folder {disk}",
+        rounds: 3,
+        figures: &[
+            figure("durable publishes a second, one under way", "1 under way: publications"),
+            figure(
+                "the same, to the disk's syncs of such writes",
+                "1 under way: groups, to the disk alone",
+            ),
+            figure("durable publishes a second, 16 under way", "16 under way: publications"),
+            at_least(
+                figure("durable publishes a second, 64 under way", "64 under way: publications"),
+                ">= 50,000",
+                50e3,
+            ),
+            figure("updates of a group there", "64 under way: updates of a group"),
+            figure(
+                "groups a second, to the disk alone with such writes",
+                "64 under way: groups, to the disk alone",
+            ),
+            at_most(figure("CPU per durable publish there", "64 under way: CPU"), "<= 12 us", 12.0),
+            ratio("the same, to a history in memory", "64 under way: CPU"),
+            figure("p99 of acknowledgements there", "64 under way: acknowledgement p99"),
+            figure("durable publishes a second, 256 under way", "256 under way: publications"),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "replay-disk-one",
+        servers: [Kind::Durable, PETASOS],
+        words: "replay --subscribers 1 --missed 200000 --bury 24000000 --seconds 2 --cat \
+                --folder {disk}",
+        rounds: 3,
+        figures: &[
+            figure("updates replayed a second from disk, to one who missed 200,000", "replayed"),
+            ratio("the same, to a history in memory", "replayed"),
+            figure("CPU per replayed update there", "CPU per replayed update"),
+            figure(
+                "the same, to a bare server that sends those bytes from a file",
+                "CPU, to the bare server",
+            ),
+        ],
+        ..DEFAULT
+    },
+    Step {
+        name: "replay-disk-many",
+        servers: [Kind::Durable, PETASOS],
+        words: "replay --subscribers 1000 --missed 10000 --bury 24000000 --seconds 4 --cat \
+                --folder {disk}",
+        rounds: 3,
+        figures: &[
+            figure("updates replayed a second from disk, to 1,000 who missed 10,000", "replayed"),
+            ratio("the same, to a history in memory", "replayed"),
+            figure("bytes replayed a second there", "bytes replayed"),
+            figure(
+                "the same, to a bare server that sends them from a file",
+                "bytes replayed, to the bare server",
+            ),
+            figure("CPU per replayed update there", "CPU per replayed update"),
+            figure("the same, to that bare server", "CPU, to the bare server"),
+            at_most(
+                figure(
+                    "p99 of acknowledgements during that, to before",
+                    "p99 during replays, to without",
+                ),
+                "<= 1.5",
+                1.5,
+            ),
         ],
         ..DEFAULT
     },

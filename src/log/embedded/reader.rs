@@ -155,10 +155,12 @@ impl Reader {
         budget: ReadBudget,
     ) -> io::Result<Option<Chunk>> {
         let mut chunk = Chunk { through: after, ..Chunk::default() };
-        let committed = self.catalog.committed();
+        // From there on memory has it, unless it has moved on.
+        let recent = self.recent.start();
+        let through = if recent > after { recent } else { self.catalog.committed() };
         let mut looked_at = 0;
         BUFFER.with_borrow_mut(|buffer| {
-            while chunk.through < committed
+            while chunk.through < through
                 && chunk.events.len() < budget.bytes
                 && looked_at < budget.updates
             {
@@ -170,7 +172,8 @@ impl Reader {
                 if buffer.len() < READ_LEN {
                     buffer.resize(READ_LEN, 0);
                 }
-                walk(&segment, u64::from(place.offset), extent.last, buffer, |record| {
+                let last = extent.last.min(through);
+                walk(&segment, u64::from(place.offset), last, buffer, |record| {
                     if record.position < next {
                         return true;
                     }
