@@ -1,7 +1,7 @@
 //! What the log does in one turn. Pure but for its store: the log's thread and the simulator run
 //! the same code.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use super::{
     exchange::{Ack, Exchange, Publish, Ticket, Unavailable},
@@ -56,9 +56,10 @@ impl<S: Store> Sequencer<S> {
         }
     }
 
-    /// One turn; false if there was nothing to do. Whoever wants to sleep afterwards announces it
+    /// One turn; false if there was nothing to do, and nothing new to show. Whoever wants to sleep afterwards announces it
     /// on the bell and takes one more turn, so that nothing is slept through.
     pub fn turn(&mut self) -> bool {
+        let state = mem::discriminant(&self.state);
         self.note_finished();
         self.look_at_store();
         let took = self.take_group();
@@ -72,7 +73,7 @@ impl<S: Store> Sequencer<S> {
         }
         let has_room = !matches!(self.state, State::NoRoom);
         self.exchange.admit(self.sequence.admits() && has_room);
-        took || handed
+        took || handed || mem::discriminant(&self.state) != state
     }
 
     /// Shows how the log is.
