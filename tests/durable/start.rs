@@ -295,7 +295,7 @@ fn written(history: &Path) -> PathBuf {
         byte != [0; 4]
     };
     let segments = files::segments(history).into_iter().map(|name| history.join(name));
-    segments.filter(has_group).last().expect("it is not empty")
+    segments.filter(has_group).next_back().expect("it is not empty")
 }
 
 /// What lies in segments that are full is looked at when it is read.

@@ -106,7 +106,7 @@ impl Manifest {
     /// Makes its contents durable.
     pub(super) fn write(&mut self) -> io::Result<()> {
         let writes = self.writes + 1;
-        let place = if writes % 2 == 0 { 0 } else { PLACE_LEN };
+        let place = if writes.is_multiple_of(2) { 0 } else { PLACE_LEN };
         self.file.write_all_at(&encode(writes, &self.contents), place)?;
         self.file.sync()?;
         self.writes = writes;
