@@ -2,6 +2,7 @@
 //! #reconciliation).
 
 use std::{
+    cell::Cell,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -12,17 +13,37 @@ use crate::{
         client::{Connection, Stream, encode, publication_of, publish},
         hub::{Driver, Hub, Setup},
         tokens,
+        tools::Directory,
     },
     on_both_drivers,
 };
 
-on_both_drivers!(
+/// Makes tests of each function for histories in memory and on disk, on each driver.
+macro_rules! wherever_it_is_kept {
+    ($($name:ident),+ $(,)?) => {
+        mod in_memory {
+            $(fn $name(driver: $crate::common::hub::Driver) {
+                super::$name(&super::Kept::in_memory(driver));
+            })+
+            $crate::on_both_drivers!($($name),+);
+        }
+        mod on_disk {
+            $(fn $name(driver: $crate::common::hub::Driver) {
+                super::$name(&super::Kept::on_disk(driver, stringify!($name)));
+            })+
+            $crate::on_both_drivers!($($name),+);
+        }
+    };
+}
+
+on_both_drivers!(without_a_history_nothing_is_known);
+
+wherever_it_is_kept!(
     what_came_after_an_id_is_sent,
     every_spelling_of_the_cursor,
     unknown_ids_get_everything,
     trimmed_ids_get_what_is_left,
     unknown_ids_may_get_what_is_new,
-    without_a_history_nothing_is_known,
     an_empty_history_begins_at_the_earliest,
     a_repeated_id_means_its_first_update,
     ids_of_other_hubs_are_unknown,
@@ -30,6 +51,49 @@ on_both_drivers!(
     a_replay_goes_over_into_what_is_new,
     a_client_that_is_cut_again_and_again_misses_nothing,
 );
+
+/// Where the hubs of a test keep their history: each its own.
+struct Kept {
+    driver: Driver,
+    /// `None`: in memory.
+    directory: Option<Directory>,
+    hubs: Cell<u32>,
+}
+
+impl Kept {
+    fn in_memory(driver: Driver) -> Self {
+        Kept { driver, directory: None, hubs: Cell::new(0) }
+    }
+
+    fn on_disk(driver: Driver, name: &str) -> Self {
+        let directory = Directory::new(&format!("{name}-{}", driver.name()));
+        Kept { directory: Some(directory), ..Kept::in_memory(driver) }
+    }
+
+    /// A hub of its own history.
+    fn setup(&self) -> Setup {
+        self.setup_with("")
+    }
+
+    /// One that does not sync: for those who publish much, one update after the other.
+    fn setup_in_a_hurry(&self) -> Setup {
+        self.setup_with(if self.directory.is_some() { "sync=off" } else { "" })
+    }
+
+    /// The same with options of the transport, as in a URL.
+    fn setup_with(&self, options: &str) -> Setup {
+        let setup = Setup::new(self.driver);
+        match &self.directory {
+            None => setup.env("MERCURE_TRANSPORT_URL", &format!("memory://?{options}")),
+            Some(directory) => {
+                let hub = self.hubs.replace(self.hubs.get() + 1);
+                setup
+                    .durable(&directory.0.join(hub.to_string()))
+                    .env("MERCURE_TRANSPORT_URL", &format!("embedded://?{options}"))
+            }
+        }
+    }
+}
 
 /// Publishes on one connection, so that thousands take no time.
 struct Publisher {
@@ -60,8 +124,8 @@ fn resume(hub: &Hub, query: &str, fields: &str) -> (Option<String>, Vec<String>)
     (header, data)
 }
 
-fn what_came_after_an_id_is_sent(driver: Driver) {
-    let hub = Setup::new(driver).start();
+fn what_came_after_an_id_is_sent(kept: &Kept) {
+    let hub = kept.setup().start();
     let mut publisher = Publisher::new(&hub);
     let ids: Vec<String> = (0..10)
         .map(|number| {
@@ -90,10 +154,10 @@ fn what_came_after_an_id_is_sent(driver: Driver) {
     assert_eq!(resume(&hub, "match=all", ""), (None, vec![]));
 }
 
-fn every_spelling_of_the_cursor(driver: Driver) {
+fn every_spelling_of_the_cursor(kept: &Kept) {
     for strict in [false, true] {
         let setting = if strict { "strict_query on" } else { "strict_query off" };
-        let hub = Setup::new(driver).directive(setting).start();
+        let hub = kept.setup().directive(setting).start();
         let mut publisher = Publisher::new(&hub);
         for id in ["1", "2", "3", "a b", "\u{e9}+%", "last"] {
             publisher.publish(&format!("topic=a&id={}&data={0}", encode(id)));
@@ -140,8 +204,8 @@ fn every_spelling_of_the_cursor(driver: Driver) {
     }
 }
 
-fn unknown_ids_get_everything(driver: Driver) {
-    let hub = Setup::new(driver).start();
+fn unknown_ids_get_everything(kept: &Kept) {
+    let hub = kept.setup().start();
     let mut publisher = Publisher::new(&hub);
     let id = publisher.publish("topic=a&data=1");
     publisher.publish("topic=b&data=2&id=own");
@@ -185,8 +249,8 @@ fn unknown_ids_get_everything(driver: Driver) {
     assert_eq!(stream.data(2), ["1", "3"]);
 }
 
-fn trimmed_ids_get_what_is_left(driver: Driver) {
-    let hub = Setup::new(driver).directive("transport memory {\n size 10\n}").start();
+fn trimmed_ids_get_what_is_left(kept: &Kept) {
+    let hub = kept.setup_with("size=10").start();
     let mut publisher = Publisher::new(&hub);
     let publish = |publisher: &mut Publisher, number: usize| {
         let id = if number.is_multiple_of(2) { format!("&id=own-{number}") } else { String::new() };
@@ -202,7 +266,7 @@ fn trimmed_ids_get_what_is_left(driver: Driver) {
         };
         assert_eq!(resume(&hub, &query, ""), expected, "{number}");
     }
-    let hub = Setup::new(driver).env("MERCURE_TRANSPORT_URL", "memory://?max_bytes=64KiB").start();
+    let hub = kept.setup_with("max_bytes=64KiB").start();
     let mut publisher = Publisher::new(&hub);
     let data = "x".repeat(10_000);
     let ids: Vec<String> =
@@ -212,8 +276,8 @@ fn trimmed_ids_get_what_is_left(driver: Driver) {
     assert!((4..=6).contains(&data.len()), "{} updates in 64 KiB", data.len());
 }
 
-fn unknown_ids_may_get_what_is_new(driver: Driver) {
-    let hub = Setup::new(driver).directive("unknown_last_event_id live").start();
+fn unknown_ids_may_get_what_is_new(kept: &Kept) {
+    let hub = kept.setup().directive("unknown_last_event_id live").start();
     let mut publisher = Publisher::new(&hub);
     assert_eq!(resume(&hub, "match=a&last_event_id=x", ""), (Some("earliest".to_owned()), vec![]));
     publisher.publish("topic=a&data=1&id=first");
@@ -253,8 +317,8 @@ fn without_a_history_nothing_is_known(driver: Driver) {
     }
 }
 
-fn an_empty_history_begins_at_the_earliest(driver: Driver) {
-    let hub = Setup::new(driver).start();
+fn an_empty_history_begins_at_the_earliest(kept: &Kept) {
+    let hub = kept.setup().start();
     let open = |cursor| Stream::open(hub.addr, &format!("match=a&last_event_id={cursor}"), "");
     // All of them before anything is published: only so do they find it empty.
     let mut streams = ["earliest", "x", ""].map(open);
@@ -266,8 +330,8 @@ fn an_empty_history_begins_at_the_earliest(driver: Driver) {
     }
 }
 
-fn a_repeated_id_means_its_first_update(driver: Driver) {
-    let hub = Setup::new(driver).directive("transport memory {\n size 6\n}").start();
+fn a_repeated_id_means_its_first_update(kept: &Kept) {
+    let hub = kept.setup_with("size=6").start();
     let mut publisher = Publisher::new(&hub);
     let forms = ["x&data=0", "twice&data=1", "y&data=2", "twice&data=3", "z&data=4"];
     for form in forms {
@@ -283,8 +347,8 @@ fn a_repeated_id_means_its_first_update(driver: Driver) {
     assert_eq!(resume(&hub, query, ""), (Some("twice".to_owned()), after(&[4, 5, 6, 7])));
 }
 
-fn ids_of_other_hubs_are_unknown(driver: Driver) {
-    let (first, second) = (Setup::new(driver).start(), Setup::new(driver).start());
+fn ids_of_other_hubs_are_unknown(kept: &Kept) {
+    let (first, second) = (kept.setup().start(), kept.setup().start());
     let id = Publisher::new(&first).publish("topic=a&data=1");
     Publisher::new(&second).publish("topic=a&data=2");
     Publisher::new(&second).publish("topic=a&data=3");
@@ -312,9 +376,9 @@ fn publish_numbers(hub: &Hub, count: usize) {
     }
 }
 
-fn a_long_history_is_sent_whole(driver: Driver) {
+fn a_long_history_is_sent_whole(kept: &Kept) {
     const COUNT: usize = 20_000;
-    let hub = Setup::new(driver).start();
+    let hub = kept.setup_in_a_hurry().start();
     publish_numbers(&hub, COUNT);
     let streams: Vec<_> = (0..4)
         .map(|number| {
@@ -339,8 +403,8 @@ fn a_long_history_is_sent_whole(driver: Driver) {
 
 /// The seam: while others publish as fast as they can, a subscriber that starts anywhere gets
 /// every update from there on, once and in order.
-fn a_replay_goes_over_into_what_is_new(driver: Driver) {
-    let hub = Setup::new(driver).start();
+fn a_replay_goes_over_into_what_is_new(kept: &Kept) {
+    let hub = kept.setup().start();
     let stop = AtomicBool::new(false);
     let published = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -399,8 +463,8 @@ fn a_replay_goes_over_into_what_is_new(driver: Driver) {
 }
 
 /// As browsers do it: the id of the last event, again and again.
-fn a_client_that_is_cut_again_and_again_misses_nothing(driver: Driver) {
-    let hub = Setup::new(driver).start();
+fn a_client_that_is_cut_again_and_again_misses_nothing(kept: &Kept) {
+    let hub = kept.setup().start();
     let count = 2000;
     thread::scope(|scope| {
         scope.spawn(|| {

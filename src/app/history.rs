@@ -82,6 +82,7 @@ fn on_disk(config: &Config, embedded: &Embedded) -> Result<Open, ServeError> {
             age_max: *age_max,
         },
         sync: *sync,
+        update_max: config.requests.body_bytes_max,
         hub: settings::hub_url(config)?,
     };
     let Opened { store, history, cipher, last, beginning } = embedded::open(&settings, &mut key)?;

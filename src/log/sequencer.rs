@@ -72,9 +72,11 @@ impl<S: Store> Sequencer<S> {
         self
     }
 
-    /// One turn; false if there was nothing to do. Whoever wants to sleep afterwards announces it
-    /// on the bell and takes one more turn, so that nothing is slept through.
+    /// One turn; false if there was nothing to do, and nothing new to show. Whoever wants to sleep
+    /// afterwards announces it on the bell and takes one more turn, so that nothing is slept
+    /// through.
     pub fn turn(&mut self) -> bool {
+        let state = mem::discriminant(&self.state);
         self.note_finished();
         self.look_at_store();
         let took = self.take_group();
@@ -88,7 +90,7 @@ impl<S: Store> Sequencer<S> {
         }
         let has_room = !matches!(self.state, State::NoRoom);
         self.exchange.admit(self.sequence.admits() && has_room);
-        took || handed
+        took || handed || mem::discriminant(&self.state) != state
     }
 
     /// Shows how the log is.

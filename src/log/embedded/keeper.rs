@@ -64,12 +64,16 @@ impl Keeper {
         let (give, take) = unbounded();
         let supply = Arc::new(Supply::default());
         prepared.into_iter().for_each(|prepared| supply.put(prepared));
+        // Full when the last hub was killed, and not sealed by it: without a seal they would stay.
+        let mut unsealed = catalog.segments();
+        unsealed.pop();
+        unsealed.retain(|segment| !segment.is_sealed());
         let work = Work {
             catalog,
             manifest,
             supply: Arc::clone(&supply),
             words: take,
-            unsealed: Vec::new(),
+            unsealed,
             said: Vec::new(),
         };
         (Keeper { words: give, supply, thread: None }, work)
@@ -248,7 +252,11 @@ impl Work {
 /// more.
 pub(super) fn seal(catalog: &Catalog, segment: &Segment) -> io::Result<()> {
     let Some((seal, bytes)) = segment.prepare_seal(catalog.history) else { return Ok(()) };
-    if let Err(error) = catalog.sync() {
+    // Where each group is synced it was long ago, and by the log alone: the system tells of an
+    // error once, and it has to be told of those of its own.
+    if catalog.synced() < segment.extent().last
+        && let Err(error) = catalog.sync()
+    {
         catalog.fail(io::Error::new(error.kind(), error.to_string()));
         return Err(error);
     }

@@ -92,6 +92,8 @@ pub struct Settings {
     pub directory: PathBuf,
     pub retention: Retention,
     pub sync: SyncMode,
+    /// Bytes of an update, at most, as its publisher sends it.
+    pub update_max: u64,
     /// The base of relative topics.
     pub hub: HubUrl,
 }
@@ -103,13 +105,16 @@ struct Sizes {
     smallest: u64,
     /// What a start reads at most, and what is deleted at once.
     largest: u64,
-    /// What a group needs at most, beside its last update, which may exceed every limit.
+    /// What a group needs at most.
     group: u64,
 }
 
 impl Sizes {
-    const USUAL: Sizes =
-        Sizes { smallest: 4 << 20, largest: 64 << 20, group: GROUP_BYTES_MAX as u64 + (64 << 10) };
+    /// `update_max`: bytes of an update, by which a group may exceed its limit.
+    fn usual(update_max: u64) -> Sizes {
+        let group = GROUP_BYTES_MAX as u64 + update_max + (64 << 10);
+        Sizes { smallest: 4 << 20, largest: 64 << 20, group }
+    }
 }
 
 /// A history that is open.
@@ -128,11 +133,22 @@ pub struct Opened {
 pub struct Beginning {
     catalog: Arc<Catalog>,
     words: Sender<Word>,
+    began: bool,
+}
+
+impl Drop for Beginning {
+    /// A hub that does not come so far is not to wait for the keeper.
+    fn drop(&mut self) {
+        if !self.began {
+            let _ = self.words.send(Word::End);
+        }
+    }
 }
 
 impl Beginning {
     /// `wake_log`: is called when something changes that the log does not see.
-    pub fn begin(self, wake_log: impl Fn() + Send + Sync + 'static) {
+    pub fn begin(mut self, wake_log: impl Fn() + Send + Sync + 'static) {
+        self.began = true;
         self.catalog.set_waker(wake_log);
         let _ = self.words.send(Word::Begin);
     }
@@ -169,7 +185,7 @@ pub fn open(
     let io = |error| OpenError::Io { directory: directory.clone(), error };
     let disk: Arc<dyn Disk> = Arc::new(Directory::open_or_create(&settings.directory).map_err(io)?);
     let lock = lock(&settings.directory)?;
-    open_on(disk, Some(lock), settings, Sizes::USUAL, random)
+    open_on(disk, Some(lock), settings, Sizes::usual(settings.update_max), random)
         .map_err(|error| open_error(directory.clone(), error))
 }
 
@@ -210,7 +226,7 @@ fn open_on(
         store.syncer = Some(Syncer::start(Arc::clone(&catalog), interval)?);
     }
     let keeper = Keeper::start(Arc::clone(&catalog), manifest, prepared)?;
-    let beginning = Beginning { catalog, words: keeper.words() };
+    let beginning = Beginning { catalog, words: keeper.words(), began: false };
     store.keeper = Some(keeper);
     Ok(Opened { store: Box::new(store), history: Arc::new(reader), cipher, last, beginning })
 }

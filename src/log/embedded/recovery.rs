@@ -123,7 +123,11 @@ pub(super) fn open(
     let end = find_end(&**disk, &hasher, &sealed, &mut unsealed)?;
     let (mut segments, begin) = sealed_segments(disk, &sealed);
     let (active, prepared) = match end.resume {
-        Some(resume) => resume_at(disk, unsealed, resume, end.first, begin, &mut segments),
+        Some(resume) => {
+            let resumed = resume_at(disk, unsealed, resume, end.first, begin, &mut segments);
+            drop_spares(&**disk, &mut manifest, &resumed)?;
+            resumed
+        }
         None => {
             tell(&end, &unsealed);
             let place = Place { hasher: &hasher, room: sizes.smallest, begin };
@@ -490,6 +494,23 @@ fn resume_at(
         begin += size;
     }
     (active.expect("one of them is resumed"), prepared)
+}
+
+/// The log may have taken one prepared segment, and the keeper have made another: one will do. An
+/// empty one between others would keep those before it from being sealed and deleted.
+fn drop_spares(
+    disk: &dyn Disk,
+    manifest: &mut Manifest,
+    (active, prepared): &(Active, Option<Prepared>),
+) -> io::Result<()> {
+    let last = prepared.as_ref().map_or(active.segment.number, |prepared| prepared.number);
+    while manifest.contents.last > last {
+        let spare = manifest.contents.last;
+        manifest.contents.last -= 1;
+        manifest.write()?;
+        disk.remove(&segment::name(spare))?;
+    }
+    Ok(())
 }
 
 /// Where segments that are not sealed begin, and what a new one needs.

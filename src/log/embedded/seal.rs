@@ -111,6 +111,11 @@ pub(super) struct Contents {
     pub(super) newest: UnixTime,
 }
 
+/// Bytes of the seal of a segment with this index.
+pub(super) fn len(index: &Index) -> u64 {
+    (index.places.0.len() * PLACE_LEN + index.ids.len() * ID_LEN + TRAILER_LEN) as u64
+}
+
 /// The seal of a segment, and what is to be written where its records end.
 pub(super) fn seal(
     history: [u8; 16],
@@ -183,6 +188,7 @@ mod tests {
         assert_eq!(Seal::decode(&bytes[trailer..]), Some(sealed));
         assert_eq!(sealed.last(), Position(140));
         assert_eq!(sealed.file_len(), 100_064 + bytes.len() as u64);
+        assert_eq!(len(&index), bytes.len() as u64);
         let (places, ids) = (sealed.places as usize * 8, sealed.ids as usize * 8);
         assert_eq!(places + ids, trailer);
         assert_eq!(sealed.read_places(&bytes[..places]).unwrap().0, index.places.0);

@@ -142,6 +142,14 @@ impl Segment {
         Some(super::seal::seal(history, self.number, contents, index))
     }
 
+    /// Bytes that a seal of the segment as it is needs; none if it is sealed.
+    pub(super) fn seal_len(&self) -> u64 {
+        match &self.state().kind {
+            Kind::Open(index) => super::seal::len(index),
+            Kind::Sealed(_) | Kind::Loaded(..) => 0,
+        }
+    }
+
     /// From now on the index is read from the file.
     pub(super) fn set_sealed(&self, seal: Seal) {
         self.state_mut().kind = Kind::Sealed(seal);

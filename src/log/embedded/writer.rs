@@ -13,7 +13,7 @@ use super::{
     lock::Lock,
     prepare::Prepared,
     record,
-    seal::Contents,
+    seal::{self, Contents},
     segment::{Extent, Segment},
     syncer::Syncer,
 };
@@ -57,8 +57,9 @@ pub(super) struct Active {
 }
 
 impl Active {
+    /// Whether so many bytes fit in, and the seal, so that a full disk is met by neither.
     fn has_room_for(&self, len: u64) -> bool {
-        self.offset + len <= self.capacity
+        self.offset + len + self.segment.seal_len() <= self.capacity
     }
 }
 
@@ -96,6 +97,10 @@ impl Writer {
     fn mark(&mut self, closed: bool) -> io::Result<()> {
         let committed = self.catalog.committed();
         if self.catalog.synced() < committed || (self.marked == committed && !closed) {
+            return Ok(());
+        }
+        // What it tells is told by the next group as well, or found out by the next start.
+        if !self.active.has_room_for(group::HEADER_LEN as u64) {
             return Ok(());
         }
         let header = Header::marking(committed, closed).encode(self.history());
@@ -149,7 +154,9 @@ impl Writer {
         let has_records = self.active.offset > head::LEN as u64;
         let is_full = self.active.segment.extent().last.0 + updates.len() as u64
             > self.active.segment.first.0 + u64::from(RECORD_MAX);
-        if (!self.active.has_room_for(len) || is_full) && has_records {
+        // With what its updates add to the seal.
+        let all = len + (2 * seal::ID_LEN * updates.len()) as u64;
+        if (!self.active.has_room_for(all) || is_full) && has_records {
             let next = self.next.take().or_else(|| self.supply());
             next.into_iter().for_each(|next| self.roll(next));
         }

@@ -53,7 +53,7 @@ pub(super) struct Run {
 }
 
 pub(super) fn settings(sync: SyncMode, retention: Retention) -> Settings {
-    Settings { directory: "sim".into(), retention, sync, hub: HUB.clone() }
+    Settings { directory: "sim".into(), retention, sync, update_max: 0, hub: HUB.clone() }
 }
 
 impl Run {
