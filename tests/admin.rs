@@ -114,6 +114,8 @@ fn numbers_are_told(driver: Driver) {
         sum(numbers, "mercure_subscribers_connected") == 6.0
             && sum(numbers, "mercure_subscribers_total") == 6.0
             && sum(numbers, "mercure_updates_total") == 3.0
+            // One after the other, so none waited for others.
+            && sum(numbers, "petasos_groups_total") == 3.0
             && sum(numbers, "mercure_updates_failed_total") == 0.0
             && sum(numbers, "petasos_deliveries_total") == 13.0
             && sum(numbers, "petasos_replays_total") == 1.0

@@ -32,11 +32,14 @@ pub(crate) fn serve(options: &options::Cat) -> io::Result<()> {
             // Until everybody is there.
             peer.read_exact(&mut [0])?;
             loop {
-                match file.read(&mut buffer)? {
-                    0 => return Ok(()),
-                    len => peer.write_all(&buffer[..len])?,
+                let len = file.read(&mut buffer)?;
+                if len == 0 {
+                    break;
                 }
+                peer.write_all(&buffer[..len])?;
             }
+            // The time of a thread that has ended is no longer told.
+            peer.read(&mut [0]).map(drop)
         });
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::common::{floor, hub, number_of, plain_urls, result};
+use crate::common::{floor, hub, hub_on_disk, number_of, plain_urls, result, temporary};
 
 /// Runs a scenario on the hub, for exactness.
 fn exact(scenario: &str, options: &str) -> Value {
@@ -56,6 +56,38 @@ fn replay() {
     let result = exact("replay", "--subscribers 200 --missed 300");
     // Each got one before, and then all that it missed.
     assert_eq!(result["deliveries"]["received"], 200 * 301);
+}
+
+#[test]
+fn replay_beside_a_bare_server() {
+    let folder = temporary();
+    let options =
+        format!("--subscribers 20 --missed 300 --bury 300000 --cat --folder {}", folder.display());
+    let result = exact("replay", &options);
+    assert_eq!(result["deliveries"]["received"], 20 * 301);
+    assert!(number_of(&result, "CPU, to the bare server") > 0.0);
+    assert!(number_of(&result, "bytes of the bare server") > 0.0);
+    // Its file is gone.
+    std::fs::remove_dir(folder).unwrap();
+}
+
+#[test]
+fn durable() {
+    let (hub, metrics) = hub_on_disk();
+    let folder = temporary();
+    let words = format!(
+        "durable --hub http://{} --metrics {metrics} --under-way 1,8 --turns 2 --seconds 0.5 \
+         --folder {}",
+        hub.addr,
+        folder.display()
+    );
+    let (output, result) = result(&words);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(number_of(&result, "1 under way: updates of a group"), 1.0);
+    assert!(number_of(&result, "8 under way: updates of a group") > 1.0);
+    assert!(number_of(&result, "8 under way: publications") > 10.0);
+    assert!(number_of(&result, "8 under way: groups, to the disk alone") > 0.0);
+    std::fs::remove_dir(folder).unwrap();
 }
 
 #[test]

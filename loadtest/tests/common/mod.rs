@@ -18,12 +18,17 @@ const KEY: &str = "a key that is long enough for HS256, and no secret";
 pub(crate) struct Server {
     child: Child,
     pub(crate) addr: SocketAddr,
+    /// Where its history lies, if it has one.
+    folder: Option<PathBuf>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(folder) = &self.folder {
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 }
 
@@ -37,14 +42,26 @@ fn free_addr() -> SocketAddr {
 
 /// The hub of this repository, built beside the load test.
 pub(crate) fn hub() -> Server {
+    start_hub("off", "memory://", None)
+}
+
+/// The same with a history on disk, and the URL of its numbers.
+pub(crate) fn hub_on_disk() -> (Server, String) {
+    let folder = temporary();
+    let (admin, transport) = (free_addr(), format!("embedded://{}/updates", folder.display()));
+    let hub = start_hub(&admin.to_string(), &transport, Some(folder));
+    (hub, format!("http://{admin}/metrics"))
+}
+
+fn start_hub(admin: &str, transport: &str, folder: Option<PathBuf>) -> Server {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_loadtest")).with_file_name("petasos");
     assert!(binary.exists(), "{} is missing: cargo build --workspace", binary.display());
     let mut command = Command::new(binary);
     command
         .env("MERCURE_JWT_KEY", KEY)
         .env("MERCURE_ALLOW_ANONYMOUS", "1")
-        .env("PETASOS_ADMIN", "off")
-        .env("MERCURE_TRANSPORT_URL", "memory://")
+        .env("PETASOS_ADMIN", admin)
+        .env("MERCURE_TRANSPORT_URL", transport)
         .env("PETASOS_WORKERS", "2")
         .stderr(Stdio::piped());
     let addr = free_addr();
@@ -54,7 +71,7 @@ pub(crate) fn hub() -> Server {
     let said = lines.find(|line| line.as_ref().unwrap().contains("listening on"));
     assert!(said.is_some(), "the hub did not start");
     std::thread::spawn(move || lines.for_each(drop));
-    Server { child, addr }
+    Server { child, addr, folder }
 }
 
 /// The floor.
@@ -66,7 +83,7 @@ pub(crate) fn floor(threads: usize) -> Server {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("listens"), "{line}");
-    Server { child, addr }
+    Server { child, addr, folder: None }
 }
 
 /// Runs `loadtest` with these words, separated by blanks.
@@ -76,17 +93,19 @@ pub(crate) fn run(words: &str) -> Output {
 
 /// Runs it, and returns what it prints and the result that it writes.
 pub(crate) fn result(words: &str) -> (Output, Value) {
-    let path = std::env::temp_dir().join(format!("loadtest-{}-{}", std::process::id(), number()));
+    let path = temporary();
     let output = run(&format!("{words} --json {}", path.display()));
     let text = fs::read(&path).unwrap_or_else(|_| panic!("no result: {output:?}"));
     let _ = fs::remove_file(&path);
     (output, serde_json::from_slice(&text).unwrap())
 }
 
-fn number() -> u32 {
+/// A path at which there is nothing yet.
+pub(crate) fn temporary() -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    NUMBER.fetch_add(1, Ordering::Relaxed)
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("loadtest-{}-{number}", std::process::id()))
 }
 
 pub(crate) fn number_of(result: &Value, name: &str) -> f64 {
