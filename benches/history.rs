@@ -58,6 +58,7 @@ fn open(directory: &Path) -> Opened {
     let settings = Settings {
         directory: directory.to_owned(),
         retention: Retention::default(),
+        update_max: 1 << 20,
         sync: SyncMode::Off,
         hub: HubUrl::without_name(),
     };
