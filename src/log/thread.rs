@@ -54,6 +54,7 @@ pub fn run_sequencer<S: Store>(
     ask_for_short_slices();
     let bell = exchange.log_bell();
     let mut doze = Doze::default();
+    sequencer.show(metrics);
     loop {
         let worked = sequencer.turn();
         if worked {
