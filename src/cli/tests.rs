@@ -148,7 +148,7 @@ fn fsck_finds_the_history_by_the_settings_of_the_hub() {
         assert!(outcome.errors.starts_with(expected), "{arguments:?} {}", outcome.errors);
     }
     let help = petasos(&["fsck", "--help"], &[], "").output;
-    for taught in ["Stop the hub first", "is dropped, undamaged updates too", "--data-dir"] {
+    for taught in ["Stop the hub first", "All that is older is dropped", "--data-dir"] {
         assert!(help.contains(taught), "{taught}\n{help}");
     }
 }

@@ -167,9 +167,9 @@ fn tests_of(source: &Source) -> Vec<String> {
         Some(name[..name.find('(')?].to_owned())
     };
     let attributed = code.split("#[test]").skip(1).filter_map(function);
-    let on_drivers = code
-        .split("on_both_drivers!(")
-        .skip(1)
+    let on_drivers = ["on_both_drivers!(", "wherever_it_is_kept!("]
+        .iter()
+        .flat_map(|list| code.split(list).skip(1))
         .filter_map(|rest| rest.split_once(')'))
         .flat_map(|(names, _)| names.split(','))
         .map(|name| name.trim().to_owned());
