@@ -100,7 +100,7 @@ fn fill(
             .collect();
         for (number, update) in (start..).zip(&group) {
             let ids = if update.id_is_generated { &mut generated } else { &mut given };
-            if number / GIVEN % every == 0 {
+            if (number / GIVEN).is_multiple_of(every) {
                 ids.push(update.id().to_owned());
             }
         }

@@ -294,8 +294,8 @@ fn written(history: &Path) -> PathBuf {
         fs::File::open(path).unwrap().read_exact_at(&mut byte, 64).unwrap();
         byte != [0; 4]
     };
-    let segments = files::segments(history).into_iter().map(|name| history.join(name));
-    segments.filter(has_group).next_back().expect("it is not empty")
+    let mut segments = files::segments(history).into_iter().map(|name| history.join(name));
+    segments.rfind(has_group).expect("it is not empty")
 }
 
 /// What lies in segments that are full is looked at when it is read.
