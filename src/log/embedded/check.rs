@@ -81,7 +81,8 @@ pub fn check(
     let shown = || directory.display().to_string();
     let io = |error| OpenError::Io { directory: shown(), error };
     if !directory.is_dir() {
-        return Err(io(io::ErrorKind::NotFound.into()));
+        let what = "there is none: is data_dir, or the path of the transport, the right one?";
+        return Err(io(io::Error::new(io::ErrorKind::NotFound, what)));
     }
     let _lock = super::lock(directory)?;
     let disk = Directory::open_or_create(directory).map_err(io)?;

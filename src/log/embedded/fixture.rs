@@ -1,7 +1,5 @@
 //! Updates for tests.
 
-use std::sync::Arc;
-
 use crate::protocol::{
     fixture,
     frame::{Fields, FrameDraft},
@@ -28,9 +26,4 @@ pub(super) fn draft(
         private,
         published,
     }
-}
-
-#[allow(dead_code)]
-pub(super) fn shared(update: Update) -> Arc<Update> {
-    Arc::new(update)
 }

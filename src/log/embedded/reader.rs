@@ -194,8 +194,6 @@ impl Reader {
 
     /// Tells the operator why, and the subscriber that it is so.
     fn failed(&self, error: &io::Error) -> Unreadable {
-        #[cfg(test)]
-        eprintln!("unreadable: {error}");
         tracing::error!(%error, "the history cannot be read: `petasos fsck` tells more");
         Unreadable::Failed
     }
