@@ -24,6 +24,11 @@ pub trait Store: Send {
     /// store promises, all or none. After an error the store is never written again.
     fn append(&mut self, updates: &[Arc<Update>]) -> Result<(), StoreError>;
 
+    /// Whether appending waits for a disk, however little is appended.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// There is nothing to append for now.
     fn rest(&mut self) -> Result<(), StoreError> {
         Ok(())
@@ -40,6 +45,10 @@ impl<S: Store + ?Sized> Store for Box<S> {
 
     fn append(&mut self, updates: &[Arc<Update>]) -> Result<(), StoreError> {
         (**self).append(updates)
+    }
+
+    fn waits(&self) -> bool {
+        (**self).waits()
     }
 
     fn rest(&mut self) -> Result<(), StoreError> {

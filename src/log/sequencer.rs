@@ -93,6 +93,11 @@ impl<S: Store> Sequencer<S> {
         took || handed || mem::discriminant(&self.state) != state
     }
 
+    /// Whether a turn waits for a disk: the more it takes at once, the better.
+    pub fn waits(&self) -> bool {
+        self.store.waits()
+    }
+
     /// Shows how the log is.
     pub fn show(&self, metrics: &metrics::Log) {
         let ((tail, tail_bytes), (history, history_bytes)) = (self.tail(), self.store.retained());

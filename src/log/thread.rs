@@ -55,7 +55,13 @@ pub fn run_sequencer<S: Store>(
     let bell = exchange.log_bell();
     let mut doze = Doze::default();
     sequencer.show(metrics);
+    let waits = sequencer.waits();
     loop {
+        if waits {
+            // A worker of the same core that has more to publish does so first: the disk takes as
+            // long for many as for one.
+            thread::yield_now();
+        }
         let worked = sequencer.turn();
         if worked {
             sequencer.show(metrics);

@@ -21,7 +21,7 @@ impl IdHasher {
     pub(super) fn hash(&self, id: &str) -> IdHash {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         hasher.write(id.as_bytes());
-        IdHash(hasher.finish() & !u64::from(RECORD_MAX))
+        IdHash::of_entry(hasher.finish())
     }
 }
 
@@ -33,6 +33,16 @@ pub(super) const RECORD_MAX: u32 = (1 << 24) - 1;
 pub(super) struct IdHash(u64);
 
 impl IdHash {
+    /// The hash in an entry of `ids`.
+    pub(super) fn of_entry(entry: u64) -> IdHash {
+        IdHash(entry & !u64::from(RECORD_MAX))
+    }
+
+    /// As the upper 40 of 64 bits, the others zero.
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// The entries of `ids` with this hash, from the record with this number on.
     pub(super) fn entries_from(self, record: u32) -> RangeInclusive<u64> {
         self.0 | u64::from(record)..=self.0 | u64::from(RECORD_MAX)
@@ -89,6 +99,12 @@ impl Index {
     pub(super) fn add_id(&mut self, hash: IdHash, record: u32) {
         self.ids.insert(hash.0 | u64::from(record));
     }
+
+    /// Records whose id has this hash, from the one with the number `from` on: at most `count`.
+    pub(super) fn ids_from(&self, hash: IdHash, from: u32, count: usize) -> Vec<u32> {
+        let entries = self.ids.range(hash.entries_from(from));
+        entries.take(count).map(|entry| record_of(*entry)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -120,10 +136,7 @@ mod tests {
         for (record, id) in ["a", "b", "a", "c", "a"].iter().enumerate() {
             index.add_id(hasher.hash(id), record as u32);
         }
-        let records = |id, from| -> Vec<u32> {
-            let entries = index.ids.range(hasher.hash(id).entries_from(from));
-            entries.map(|&entry| record_of(entry)).collect()
-        };
+        let records = |id, from| -> Vec<u32> { index.ids_from(hasher.hash(id), from, 10) };
         assert_eq!(records("a", 0), [0, 2, 4]);
         assert_eq!(records("a", 1), [2, 4]);
         assert_eq!(records("b", 0), [1]);

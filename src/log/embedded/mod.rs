@@ -19,6 +19,7 @@ mod bytes;
 mod catalog;
 mod check;
 mod disk;
+mod filter;
 #[cfg(test)]
 mod fixture;
 mod group;
@@ -33,6 +34,7 @@ mod record;
 mod recovery;
 mod scan;
 mod seal;
+mod sealed;
 mod segment;
 mod syncer;
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    bytes::u64_at,
     disk::{Disk, DiskFile},
-    index::{Entry, IdHash, Index, Places, record_of},
-    seal::{Contents, ID_LEN, Seal},
+    index::{Entry, IdHash, Index, Places},
+    seal::{Contents, Seal},
+    sealed::Sealed,
 };
 use crate::protocol::{time::UnixTime, update::Position};
 
@@ -57,9 +57,7 @@ struct State {
 enum Kind {
     /// It may be written.
     Open(Index),
-    Sealed(Seal),
-    /// Sealed, and its list of places was needed.
-    Loaded(Seal, Places),
+    Sealed(Arc<Sealed>),
 }
 
 impl Segment {
@@ -78,7 +76,7 @@ impl Segment {
 
     pub(super) fn sealed(disk: &Arc<dyn Disk>, begin: u64, seal: Seal) -> Segment {
         let extent = Extent { last: seal.last(), end: seal.end, newest: seal.newest };
-        let state = State { extent, kind: Kind::Sealed(seal) };
+        let state = State { extent, kind: Kind::Sealed(Arc::new(Sealed::new(seal))) };
         Segment::new(disk, seal.number, seal.first, begin, state)
     }
 
@@ -146,13 +144,16 @@ impl Segment {
     pub(super) fn seal_len(&self) -> u64 {
         match &self.state().kind {
             Kind::Open(index) => super::seal::len(index),
-            Kind::Sealed(_) | Kind::Loaded(..) => 0,
+            Kind::Sealed(_) => 0,
         }
     }
 
     /// From now on the index is read from the file.
     pub(super) fn set_sealed(&self, seal: Seal) {
-        self.state_mut().kind = Kind::Sealed(seal);
+        let mut state = self.state_mut();
+        if let Kind::Open(index) = &state.kind {
+            state.kind = Kind::Sealed(Arc::new(Sealed::with_ids_of(seal, index)));
+        }
     }
 
     /// Where to read from, to find the update at `position`, which is in this segment.
@@ -167,22 +168,19 @@ impl Segment {
         self.with_places(|places| places.at_or_after(offset))
     }
 
-    /// The list of places; read from the file when it is needed for the first time.
+    /// The list of places.
     pub(super) fn with_places<T>(&self, look: impl FnOnce(&Places) -> T) -> io::Result<T> {
-        loop {
-            let seal = match &self.state().kind {
-                Kind::Open(index) => return Ok(look(&index.places)),
-                Kind::Loaded(_, places) => return Ok(look(places)),
-                Kind::Sealed(seal) => *seal,
-            };
-            let mut bytes = vec![0; (seal.ids_start() - seal.end) as usize];
-            self.file()?.read_at(&mut bytes, seal.end)?;
-            let places = seal.read_places(&bytes).ok_or_else(|| {
-                let file = self.disk.show(&self.name());
-                io::Error::other(format!("{file}: its list of places is damaged"))
-            })?;
-            self.state_mut().kind = Kind::Loaded(seal, places);
-        }
+        let sealed = match &self.state().kind {
+            Kind::Open(index) => return Ok(look(&index.places)),
+            Kind::Sealed(sealed) => Arc::clone(sealed),
+        };
+        let places = sealed.places(self.file()?).map_err(|error| self.named(&error))?;
+        Ok(look(places))
+    }
+
+    /// Says which file it was.
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.disk.show(&self.name())))
     }
 
     /// Calls `look` with the number of every record whose id may have this hash, from `record` on
@@ -197,18 +195,16 @@ impl Segment {
         const AT_ONCE: usize = 64;
         let mut from = record;
         loop {
-            let seal = match &self.state().kind {
-                Kind::Open(index) => Err(index
-                    .ids
-                    .range(hash.entries_from(from))
-                    .take(AT_ONCE)
-                    .map(|entry| record_of(*entry))
-                    .collect::<Vec<u32>>()),
-                Kind::Sealed(seal) | Kind::Loaded(seal, _) => Ok(*seal),
+            let (records, sealed) = match &self.state().kind {
+                Kind::Open(index) => (index.ids_from(hash, from, AT_ONCE), None),
+                Kind::Sealed(sealed) if sealed.has_ids() => (Vec::new(), Some(Arc::clone(sealed))),
+                Kind::Sealed(_) => return Ok(None),
             };
-            let records = match seal {
-                Err(records) => records,
-                Ok(seal) => self.sealed_ids(&seal, hash, from, AT_ONCE)?,
+            let records = match sealed {
+                None => records,
+                Some(sealed) => sealed
+                    .ids_from(self.file()?, hash, from, AT_ONCE)
+                    .map_err(|error| self.named(&error))?,
             };
             for record in &records {
                 if let Some(found) = look(*record)? {
@@ -221,74 +217,6 @@ impl Segment {
             }
         }
     }
-
-    /// Records of a sealed segment whose id has this hash, from `from` on: at most `count`.
-    fn sealed_ids(
-        &self,
-        seal: &Seal,
-        hash: IdHash,
-        from: u32,
-        count: usize,
-    ) -> io::Result<Vec<u32>> {
-        if seal.ids == 0 {
-            return Ok(Vec::new());
-        }
-        let range = hash.entries_from(from);
-        let file = self.file()?;
-        let read = |first: u64, entries: &mut Vec<u64>, count: u64| -> io::Result<()> {
-            let count = count.min(u64::from(seal.ids) - first);
-            let mut bytes = vec![0; count as usize * ID_LEN];
-            let len = file.read_at(&mut bytes, seal.ids_start() + first * ID_LEN as u64)?;
-            entries.clear();
-            entries.extend(bytes[..len].chunks_exact(ID_LEN).filter_map(|entry| u64_at(entry, 0)));
-            Ok(())
-        };
-        let first = lower_bound(u64::from(seal.ids), *range.start(), read)?;
-        if first == u64::from(seal.ids) {
-            return Ok(Vec::new());
-        }
-        let mut entries = Vec::new();
-        read(first, &mut entries, count as u64)?;
-        Ok(entries
-            .iter()
-            .take_while(|entry| range.contains(entry))
-            .map(|e| record_of(*e))
-            .collect())
-    }
-}
-
-/// Entries that are read at a time: a page.
-const WINDOW: u64 = 512;
-
-/// The index of the first of `len` sorted entries that is not below `wanted`. Hashes are spread
-/// evenly, so the place can be guessed: one read finds it nearly always, whatever `len` is.
-fn lower_bound(
-    len: u64,
-    wanted: u64,
-    mut read: impl FnMut(u64, &mut Vec<u64>, u64) -> io::Result<()>,
-) -> io::Result<u64> {
-    // Everything before `low` is below, everything from `high` on is not.
-    let (mut low, mut high) = (0, len);
-    let mut window = Vec::new();
-    let mut guess = ((u128::from(wanted) * u128::from(len)) >> 64) as u64;
-    while low < high {
-        let first = guess.saturating_sub(WINDOW / 2).clamp(low, high - 1);
-        read(first, &mut window, WINDOW.min(high - first))?;
-        let (Some(&begin), Some(&end)) = (window.first(), window.last()) else {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        };
-        if wanted <= begin && first > low {
-            high = first;
-            // `begin` itself is not below: the answer is here or before.
-            guess = low.midpoint(high);
-        } else if end < wanted {
-            low = first + window.len() as u64;
-            guess = low.midpoint(high);
-        } else {
-            return Ok(first + window.partition_point(|entry| *entry < wanted) as u64);
-        }
-    }
-    Ok(low)
 }
 
 #[cfg(test)]
@@ -300,44 +228,6 @@ mod tests {
         assert_eq!(number(&name(42)), Some(42));
         for other in ["MANIFEST", "42.log", "0000000000000042.log.new", "000000000000004x.log"] {
             assert_eq!(number(other), None, "{other}");
-        }
-    }
-
-    fn find(entries: &[u64], wanted: u64) -> (u64, usize) {
-        let mut reads = 0;
-        let found = lower_bound(entries.len() as u64, wanted, |first, window, count| {
-            reads += 1;
-            window.clear();
-            window.extend(&entries[first as usize..][..count as usize]);
-            Ok(())
-        });
-        (found.unwrap(), reads)
-    }
-
-    #[test]
-    fn hashes_are_found_wherever_they_are() {
-        let spread = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for len in [0, 1, 2, 511, 512, 513, 5000, 200_000] {
-            let mut entries: Vec<u64> = (1..=len).map(spread).collect();
-            entries.sort_unstable();
-            let mut most = 0;
-            for i in (1..=len).step_by((len / 500).max(1) as usize) {
-                for wanted in [spread(i), spread(i) + 1, spread(i) - 1] {
-                    let (found, reads) = find(&entries, wanted);
-                    assert_eq!(found, entries.partition_point(|e| *e < wanted) as u64);
-                    most = most.max(reads);
-                }
-            }
-            assert!(most <= 4, "{len}: {most} reads");
-        }
-        // One id, again and again.
-        let mut entries = vec![7 << 40; 100_000];
-        entries.extend((0..1000).map(spread));
-        entries.sort_unstable();
-        for wanted in [0, 7 << 40, (7 << 40) + 1, u64::MAX] {
-            let (found, reads) = find(&entries, wanted);
-            assert_eq!(found, entries.partition_point(|e| *e < wanted) as u64);
-            assert!(reads < 20);
         }
     }
 }

@@ -240,6 +240,10 @@ impl Store for Writer {
         self.failing(written)
     }
 
+    fn waits(&self) -> bool {
+        self.sync == SyncMode::Always
+    }
+
     fn rest(&mut self) -> Result<(), StoreError> {
         let marked = self.mark(false);
         self.failing(marked)
