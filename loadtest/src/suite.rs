@@ -60,7 +60,8 @@ pub(crate) fn run(options: &options::Suite) -> Fallible<bool> {
         rows.push(suite.floor_row(floors)?);
     }
     if !rows.is_empty() {
-        write_table(&options.out, "table.md", &table(&rows))?;
+        let earlier = fs::read_to_string(options.out.join("table.md")).unwrap_or_default();
+        write_table(&options.out, "table.md", &table(&rows, &earlier))?;
     }
     let mut curves = String::new();
     for curve in CURVES.iter().filter(|curve| is_chosen(curve.name)) {
@@ -211,23 +212,39 @@ fn row(step: &Step, figure: &Figure, pairs: &[(Report, Report)]) -> Option<Row> 
     })
 }
 
-fn table(rows: &[Row]) -> String {
+/// The table with these rows, and with those of an `earlier` one whose steps were not measured now.
+fn table(rows: &[Row], earlier: &str) -> String {
+    let mut lines: Vec<(&str, String)> = rows.iter().map(|row| (row.step, line(row))).collect();
+    let measured: Vec<&str> = rows.iter().map(|row| row.step).collect();
+    let kept = earlier.lines().filter_map(|line| Some((step_of(line)?, format!("{line}\n"))));
+    lines.extend(kept.filter(|(step, _)| !measured.contains(step)));
+    // `start` and what is held against a bare `send` come after the steps.
+    let place = |name: &str| STEPS.iter().position(|step| step.name == name);
+    lines.sort_by_key(|(step, _)| (place(step).unwrap_or(STEPS.len()), *step == start::STEP.name));
     let mut text = format!("{}\n\n", machine::describe());
     text += "| what | measured | least to most | to reach | | raw |\n|---|---|---|---|---|---|\n";
-    for Row { what, step, value, least, most, unit, target, reached } in rows {
-        let verdict = match reached {
-            Some(true) => "reached",
-            Some(false) => "**not reached**",
-            None => "",
-        };
-        text += &format!(
-            "| {what} | {} {unit} | {} to {} | {target} | {verdict} | `{step}.json` |\n",
-            show(*value),
-            show(*least),
-            show(*most)
-        );
-    }
+    text.extend(lines.into_iter().map(|(_, line)| line));
     text
+}
+
+/// The step that a line of the table is about.
+fn step_of(line: &str) -> Option<&str> {
+    line.strip_suffix(".json` |")?.rsplit_once('`').map(|(_, step)| step)
+}
+
+fn line(row: &Row) -> String {
+    let Row { what, step, value, least, most, unit, target, reached } = row;
+    let verdict = match reached {
+        Some(true) => "reached",
+        Some(false) => "**not reached**",
+        None => "",
+    };
+    format!(
+        "| {what} | {} {unit} | {} to {} | {target} | {verdict} | `{step}.json` |\n",
+        show(*value),
+        show(*least),
+        show(*most)
+    )
 }
 
 fn write_table(out: &Path, name: &str, table: &str) -> Fallible<()> {
@@ -245,5 +262,33 @@ impl Kind {
             Kind::Floor { .. } => true,
             Kind::Nchan => servers::nchan_module().is_some(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_measured_again_stays_in_the_table() {
+        let row = |what: &str, step| Row {
+            what: what.to_owned(),
+            step,
+            value: 1.0,
+            least: 1.0,
+            most: 1.0,
+            unit: "x".to_owned(),
+            target: "",
+            reached: None,
+        };
+        let whats = |table: &str| -> Vec<String> {
+            let rows = table.lines().filter(|line| step_of(line).is_some());
+            rows.map(|line| line.split(" | ").next().unwrap().to_owned()).collect()
+        };
+        let first = [row("a", "fanout-1000"), row("b", "durable"), row("c", start::STEP.name)];
+        let first = table(&first, "");
+        assert_eq!(whats(&first), ["| a", "| b", "| c"]);
+        let second = table(&[row("d", "durable"), row("e", "publish")], &first);
+        assert_eq!(whats(&second), ["| a", "| e", "| d", "| c"]);
     }
 }

@@ -39,6 +39,8 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) sends: Vec<Send>,
+    /// Bytes of them, as far as they are known: what is in outboxes may be more than is sent.
+    pub(super) bytes: usize,
     /// Sequence numbers of recent updates. Subscribers that get the same share a run.
     pub(super) frames: Vec<u64>,
 }
@@ -54,6 +56,7 @@ impl Batch {
 
     pub(super) fn clear(&mut self) {
         self.sends.clear();
+        self.bytes = 0;
         self.frames.clear();
     }
 }

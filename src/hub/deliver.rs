@@ -34,6 +34,8 @@ enum Slice {
 /// The run of frames that the last visit of a slice gathered: the next subscriber mostly gets the
 /// same.
 struct Run {
+    /// Bytes of what one write holds of it.
+    bytes: usize,
     after: Position,
     grants: u32,
     has_private: bool,
@@ -66,10 +68,14 @@ impl Hub {
             let slice = self.batch_slice(now, batch);
             let nothing = !flushed && slice == Slice::None;
             // Those who were left behind need another visit: not in this batch.
-            if batch.sends.len() >= self.limits.batch || nothing || slice == Slice::LeftSome {
+            if self.is_full(batch) || nothing || slice == Slice::LeftSome {
                 return;
             }
         }
+    }
+
+    fn is_full(&self, batch: &Batch) -> bool {
+        batch.sends.len() >= self.limits.batch || batch.bytes >= self.limits.batch_bytes
     }
 
     /// The bytes of a send, in order.
@@ -157,6 +163,7 @@ impl Hub {
             self.end(key, Reason::Deadline);
             return true;
         }
+        batch.bytes += self.outboxes[outbox].len();
         batch.sends.push(Send { key, carrier, form, payload: Payload::Outbox });
         true
     }
@@ -167,12 +174,17 @@ impl Hub {
         let walk = self.walks.get(id);
         let (roster, start) = (walk.roster, walk.cursor);
         let room = self.limits.batch.saturating_sub(batch.sends.len());
-        let end = self.index.roster(roster).members.len().min(start + self.limits.slice.min(room));
-        let (mut run, mut slice) = (None, Slice::Whole);
-        for cursor in start..end {
-            let key = self.index.roster(roster).members[cursor];
+        let most = self.index.roster(roster).members.len().min(start + self.limits.slice.min(room));
+        let (mut run, mut slice, mut end) = (None, Slice::Whole, start);
+        while end < most {
+            let key = self.index.roster(roster).members[end];
             if !self.visit(key, id, now, batch, &mut run) {
                 slice = Slice::LeftSome;
+            }
+            end += 1;
+            // Whatever else fills batches, every walk moves on.
+            if batch.bytes >= self.limits.batch_bytes {
+                break;
             }
         }
         self.walks.get_mut(id).cursor = end;
@@ -218,17 +230,17 @@ impl Hub {
         }
         let Subscriber { position, stage, carrier, grants, outbox, form, .. } = *subscriber;
         let Stage::Live(set) = stage else { unreachable!("members of rosters are live") };
-        let payload = match (run.as_ref(), set) {
+        let (payload, bytes) = match (run.as_ref(), set) {
             (Some(run), RosterSet::One(_))
                 if run.after == position && (!run.has_private || run.grants == grants) =>
             {
-                run.payload
+                (run.payload, run.bytes)
             }
             _ => {
                 let gathered = self.gather(set, walk, position, grants, batch);
-                let payload = gathered.payload;
+                let what = (gathered.payload, gathered.bytes);
                 *run = matches!(set, RosterSet::One(_)).then_some(gathered);
-                payload
+                what
             }
         };
         let Payload::Updates { start, len } = payload else { unreachable!("gathered updates") };
@@ -257,6 +269,7 @@ impl Hub {
         self.counts.deliveries += u64::from(len);
         if len > 0 {
             let payload = Payload::Updates { start, len };
+            batch.bytes += bytes;
             batch.sends.push(Send { key, carrier, form, payload });
         }
         is_whole
@@ -306,7 +319,9 @@ impl Hub {
         let len = batch.frames.len() - start;
         let index = |i: usize| u32::try_from(i).expect("a batch has far fewer frames");
         let payload = Payload::Updates { start: index(start), len: index(len) };
-        Run { after: position, grants, has_private, payload }
+        let written = batch.frames[start..].iter().take(self.limits.frames);
+        let bytes = written.map(|&sequence| self.recent.get(sequence).frame.len()).sum();
+        Run { bytes, after: position, grants, has_private, payload }
     }
 
     /// Takes out the private updates that `grants` do not cover. Returns whether any was private.
@@ -443,6 +458,22 @@ mod tests {
         }
         assert_eq!(f.got(5), (1..=11).collect::<Vec<_>>());
         assert_eq!((f.ended.len(), f.hub.finished().0), (0, 11));
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_bytes_and_nobody_is_starved_by_those_who_fill_it() {
+        let mut f = Fixture::new(Limits { batch_bytes: 1, ..Limits::default() });
+        let keys: Vec<_> = (0..3).map(|carrier| f.join(carrier, &["a"], &[])).collect();
+        f.room.insert(2, 0);
+        f.take("a");
+        assert_eq!([f.batch(), f.batch(), f.batch()], [[0], [1], [2]]);
+        // What waits for one, and what is new for the others, are both in the next batch.
+        f.room.clear();
+        f.hub.writable(keys[2]);
+        f.take("a");
+        assert_eq!(f.batch(), [2, 0]);
+        f.run();
+        assert_eq!([f.got(0), f.got(1), f.got(2)], [[1, 2], [1, 2], [1, 2]]);
     }
 
     #[test]

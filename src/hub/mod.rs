@@ -90,6 +90,8 @@ pub struct Limits {
     pub outbox_budget: usize,
     /// Sends of one batch, at most.
     pub batch: usize,
+    /// Bytes of them, at most; one send may exceed it.
+    pub batch_bytes: usize,
     /// Members that a walk visits in one turn, at most.
     pub slice: usize,
     /// Frames in one vectored write, at most.
@@ -115,6 +117,8 @@ impl Default for Limits {
             // A send takes some 5 us, so a batch holds up everything else for a third of a
             // millisecond; what it costs beside its sends is about a hundredth of that.
             batch: 64,
+            // The kernel copies as much in about the same time.
+            batch_bytes: 1 << 20,
             slice: 32,
             frames: 256,
             timers: 1024,

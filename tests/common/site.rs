@@ -10,6 +10,7 @@ use std::{
         mpsc::{self, Receiver, Sender},
     },
     thread,
+    time::Instant,
 };
 
 use super::{
@@ -64,8 +65,11 @@ impl Reports {
         if let Some(index) = self.waiting.iter().position(of_kind) {
             return self.waiting.remove(index).unwrap()[kind.len()..].to_owned();
         }
+        // Pages that report other things all the time are not waited for any longer.
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let report = self.received.recv_timeout(PATIENCE);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let report = self.received.recv_timeout(left);
             let report = report.unwrap_or_else(|_| panic!("no `{kind}` in {:?}", self.waiting));
             match report.strip_prefix(kind) {
                 Some(rest) => return rest.to_owned(),

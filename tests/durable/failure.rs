@@ -1,7 +1,10 @@
 //! Disks that are full or fail: what was not kept is not acknowledged, publishers are told to come
 //! again, subscribers do not notice.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     crowd::{Book, Crowd, Outcome},
@@ -10,7 +13,7 @@ use super::{
 use crate::common::{
     client::{Answer, request},
     hub::{Driver, Hub, PATIENCE, Setup},
-    process::wait_until,
+    process::{run_to_end, wait_until},
 };
 
 /// Room for some segments of 4 MiB, the smallest.
@@ -37,6 +40,9 @@ fn a_full_disk_stops_publishers_of_large_updates_until_there_is_room() {
         full(Driver::Epoll, &Mount::tmpfs("full-large", 4 * LEN), 1_000_000);
     }
 }
+
+/// The hub tries again twice in this time.
+const TWO_PERIODS: Duration = Duration::from_secs(2);
 
 fn setup(driver: Driver, mount: &Mount) -> Setup {
     // Whoever reads late is not cut: the test has other things to do meanwhile.
@@ -81,6 +87,7 @@ fn full(driver: Driver, mount: &Mount, padding: usize) {
             assert!(head.contains("Retry-After: "), "{head}");
         }
         assert_everybody_has_everything(&mut crowd);
+        assert_others_have_what_is_left(mount);
 
         mount.empty();
         wait_until("a hub that is ready", || readiness(&hub).status == 200);
@@ -100,6 +107,72 @@ fn full(driver: Driver, mount: &Mount, padding: usize) {
     let mut again = Crowd::new(&hub, &mut book).replay("earliest");
     again.pop();
     assert_eq!(again, order);
+}
+
+/// A hub that waits for room does not take, even for a moment, what is too little for it.
+fn assert_others_have_what_is_left(mount: &Mount) {
+    let left = 2 << 20;
+    mount.leave(left);
+    let begin = Instant::now();
+    while begin.elapsed() < TWO_PERIODS {
+        let room = mount.room();
+        assert!(room > left / 2, "{room}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_hub_that_was_killed_while_the_disk_was_full_serves_what_it_has() {
+    if !mount::can_mount() {
+        return;
+    }
+    let mount = Mount::tmpfs("full-at-start", LEN);
+    let hub = setup(Driver::IoUring, &mount).start();
+    let mut book = Book::new(3000);
+    let mut crowd = Crowd::new(&hub, &mut book);
+    crowd.publishers(4);
+    crowd.publish(usize::MAX);
+    while crowd.refusals.len() < 4 {
+        mount.fill();
+        crowd.turn();
+    }
+    hub.signal(libc::SIGKILL);
+    crowd.until_all_ended();
+    drop(crowd);
+    let hub = setup(Driver::IoUring, &mount).start();
+    wait_for_obstacle(&hub, "there is no room for more history: is the disk full?");
+    let mut crowd = Crowd::new(&hub, &mut book);
+    let newcomer = crowd.subscribed(Some("earliest"));
+    let count = crowd.book.count(Outcome::Acknowledged);
+    crowd.until("a replay", |crowd| crowd.streams[&newcomer].got.len() >= count);
+    mount.empty();
+    wait_until("a hub that is ready", || readiness(&hub).status == 200);
+    let probe = crowd.probe();
+    crowd.until("the probe", |crowd| crowd.streams[&newcomer].got.ends_with(&[probe]));
+    let got = crowd.leave(newcomer).got;
+    let mut sorted = got.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), got.len(), "once");
+    for number in crowd.book.all(Outcome::Acknowledged) {
+        assert!(sorted.binary_search(&number).is_ok(), "{number} is lost");
+    }
+}
+
+#[test]
+fn no_history_can_be_begun_on_a_full_disk_and_that_is_said() {
+    if !mount::can_mount() {
+        return;
+    }
+    let mount = Mount::tmpfs("full-begin", LEN);
+    mount.fill();
+    let (code, told) = run_to_end(setup(Driver::IoUring, &mount));
+    assert_eq!(code, Some(1), "{told}");
+    for part in ["the disk is full", "Make room", mount.path().to_str().unwrap()] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    mount.empty();
+    drop(setup(Driver::IoUring, &mount).start());
 }
 
 /// Those who are there, and who comes now, have all that was acknowledged, once, and nothing else.

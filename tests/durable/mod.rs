@@ -7,6 +7,7 @@
 mod crowd;
 mod failure;
 mod files;
+mod fsck;
 mod ledger;
 mod mount;
 mod seam;

@@ -105,6 +105,23 @@ impl Mount {
         }
     }
 
+    /// Gives so much of it back.
+    pub(super) fn leave(&self, len: u64) {
+        let file = File::options().write(true).open(self.filler()).unwrap();
+        file.set_len(file.metadata().unwrap().len() - len).unwrap();
+    }
+
+    /// Bytes that are free, with those that are kept back for root.
+    pub(super) fn room(&self) -> u64 {
+        let place = c_path(self.path());
+        // SAFETY: plain memory, written by a system call; the text ends with a zero.
+        unsafe {
+            let mut told: libc::statvfs = std::mem::zeroed();
+            assert_eq!(libc::statvfs(place.as_ptr(), &raw mut told), 0);
+            told.f_bfree * told.f_frsize
+        }
+    }
+
     /// Gives the room back.
     pub(super) fn empty(&self) {
         fs::remove_file(self.filler()).unwrap();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     common::{
-        client::{Stream, encode, publish},
+        client::{Stream, encode, publish, request},
         hub::{Driver, Hub, Setup},
         process::{run_to_end, wait_until},
         tokens,
@@ -30,11 +30,11 @@ on_both_drivers!(
     without_syncs_the_end_of_the_process_alone_loses_nothing,
 );
 
-fn setup(directory: &Directory) -> Setup {
+pub(super) fn setup(directory: &Directory) -> Setup {
     Setup::new(Driver::IoUring).durable(&directory.0)
 }
 
-fn end(mut hub: Hub) {
+pub(super) fn end(mut hub: Hub) {
     hub.signal(libc::SIGTERM);
     assert_eq!(hub.wait().code(), Some(0), "{}", hub.log());
 }
@@ -55,7 +55,7 @@ fn refusal(setup: Setup) -> String {
 }
 
 /// Publishes so many updates, and one more. All that is retained, in order.
-fn fill(hub: &Hub, book: &mut Book, count: usize) -> Vec<usize> {
+pub(super) fn fill(hub: &Hub, book: &mut Book, count: usize) -> Vec<usize> {
     let mut crowd = Crowd::new(hub, book);
     crowd.publishers(4);
     crowd.publish_all(count);
@@ -118,6 +118,10 @@ fn a_clean_end_keeps_everything_and_ids_mean_the_same(driver: Driver) {
     end(hub);
     for _ in 0..2 {
         let hub = setup().start();
+        // Before anything is published.
+        let metrics = request(hub.admin(), "GET /metrics HTTP/1.1\r\nHost: admin\r\n\r\n").body;
+        let retained = format!("\npetasos_history_updates {}\n", order.len());
+        assert!(metrics.contains(&retained), "{metrics}");
         let mut crowd = Crowd::new(&hub, &mut book);
         // Ids that publishers gave, and ids that hubs made, this one and those before it.
         for at in [0, 1, 99, 100, order.len() - 2, order.len() - 1] {
@@ -213,7 +217,7 @@ fn without_privileges(command: &mut Command) {
 }
 
 /// A history of some segments, which ended in good order: 8 MiB and more.
-fn some_segments(name: &str, book: &mut Book) -> (Directory, Vec<usize>) {
+pub(super) fn some_segments(name: &str, book: &mut Book) -> (Directory, Vec<usize>) {
     let directory = Directory::new(name);
     let hub = setup(&directory).start();
     let order = fill(&hub, book, 200);
@@ -226,14 +230,14 @@ fn some_segments(name: &str, book: &mut Book) -> (Directory, Vec<usize>) {
 /// What is done to a history.
 type Harm = fn(&Path);
 
-fn flip(path: &Path, offset: u64) {
+pub(super) fn flip(path: &Path, offset: u64) {
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
     file.write_all_at(&[byte[0] ^ 4], offset).unwrap();
 }
 
-fn segment(history: &Path, nth: usize) -> PathBuf {
+pub(super) fn segment(history: &Path, nth: usize) -> PathBuf {
     history.join(&files::segments(history)[nth])
 }
 

@@ -96,6 +96,7 @@ impl Scenario {
             subscriber_buffer: rng.pick(&[150, 400, 1_000, 100_000]),
             outbox_budget: rng.pick(&[600, 2_000, 1_000_000, 1_000_000]),
             batch: rng.pick(&[1, 2, 3, 4, 64]),
+            batch_bytes: rng.pick(&[1, 200, 1_000_000]),
             slice: rng.pick(&[1, 1, 2, 3, 16]),
             frames: rng.pick(&[1, 2, 3, 64]),
             timers: rng.pick(&[1, 1, 2, 1024]),

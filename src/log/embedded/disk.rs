@@ -1,9 +1,14 @@
 //! What a history needs of a file system; replaced by one that fails, in tests.
 
 use std::{
+    ffi::CString,
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    mem::MaybeUninit,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -25,6 +30,9 @@ pub(super) trait Disk: Send + Sync {
 
     /// Makes durable which files there are.
     fn sync(&self) -> io::Result<()>;
+
+    /// Bytes that can still be had, as far as the file system knows.
+    fn room(&self) -> io::Result<u64>;
 
     /// A name of the file for people.
     fn show(&self, name: &str) -> String;
@@ -99,6 +107,20 @@ impl Disk for Directory {
 
     fn sync(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
+    }
+
+    fn room(&self) -> io::Result<u64> {
+        let path = CString::new(self.0.as_os_str().as_bytes())?;
+        let mut told = MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: a plain system call. The text ends with a zero and outlives it; it has written
+        // all of `told` when it returns 0.
+        let told = unsafe {
+            match libc::statvfs(path.as_ptr(), told.as_mut_ptr()) {
+                0 => told.assume_init(),
+                _ => return Err(io::Error::last_os_error()),
+            }
+        };
+        Ok(told.f_bavail.saturating_mul(told.f_frsize))
     }
 
     fn show(&self, name: &str) -> String {

@@ -187,6 +187,10 @@ impl Work {
     fn prepare(&mut self) -> io::Result<()> {
         let number = self.manifest.contents.last + 1;
         let head = Head { history: self.catalog.history, number, capacity: self.capacity() };
+        // Not found out by trying: others, who use the disk as well, would have no room meanwhile.
+        if self.catalog.disk.room()? < head.capacity {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let prepared = prepare::make(&*self.catalog.disk, head, &[])?;
         self.manifest.contents.last = number;
         if let Err(error) = self.manifest.write() {

@@ -166,6 +166,12 @@ pub enum OpenError {
     Locked { directory: String, holder: String },
     #[error("the history in {directory} cannot be opened: {error}")]
     Io { directory: String, error: io::Error },
+    #[error(
+        "the history in {directory} cannot be opened, since the disk is full: a hub that begins a \
+         history, or that did not end in good order, needs some megabytes to start. Make room; \
+         nothing is lost"
+    )]
+    Full { directory: String },
     #[error("the history in {directory} cannot be read by this hub: {reason}")]
     Foreign { directory: String, reason: String },
     #[error(
@@ -184,16 +190,23 @@ pub fn open(
     random: &mut dyn FnMut() -> io::Result<[u8; 16]>,
 ) -> Result<Opened, OpenError> {
     let directory = settings.directory.display().to_string();
-    let io = |error| OpenError::Io { directory: directory.clone(), error };
+    let io = |error| io_error(directory.clone(), error);
     let disk: Arc<dyn Disk> = Arc::new(Directory::open_or_create(&settings.directory).map_err(io)?);
     let lock = lock(&settings.directory)?;
     open_on(disk, Some(lock), settings, Sizes::usual(settings.update_max), random)
         .map_err(|error| open_error(directory.clone(), error))
 }
 
+fn io_error(directory: String, error: io::Error) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => OpenError::Full { directory },
+        _ => OpenError::Io { directory, error },
+    }
+}
+
 fn open_error(directory: String, error: RecoveryError) -> OpenError {
     match error {
-        RecoveryError::Io(error) => OpenError::Io { directory, error },
+        RecoveryError::Io(error) => io_error(directory, error),
         RecoveryError::Foreign { file, reason } => {
             OpenError::Foreign { directory, reason: format!("{file}: {reason}") }
         }
@@ -206,7 +219,7 @@ fn open_error(directory: String, error: RecoveryError) -> OpenError {
 fn lock(directory: &Path) -> Result<Lock, OpenError> {
     let shown = directory.display().to_string();
     Lock::take(directory).map_err(|error| match error {
-        LockError::Io(error) => OpenError::Io { directory: shown, error },
+        LockError::Io(error) => io_error(shown, error),
         LockError::Held(holder) => OpenError::Locked { directory: shown, holder },
     })
 }

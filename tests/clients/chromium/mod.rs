@@ -2,6 +2,7 @@
 
 mod cookies;
 mod credentials;
+mod gaps;
 mod updates;
 
 /// What pages need: one report after the other, whatever is on its way.

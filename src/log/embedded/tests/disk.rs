@@ -282,6 +282,11 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    /// It does not know: a full disk is met by a write.
+    fn room(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn show(&self, name: &str) -> String {
         name.to_owned()
     }
