@@ -27,6 +27,7 @@ pub mod http;
 pub mod hub;
 #[cfg(feature = "hub")]
 pub mod keyring;
+pub mod legacy;
 #[cfg(feature = "hub")]
 pub mod log;
 #[cfg(feature = "hub")]
