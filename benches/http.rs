@@ -63,7 +63,7 @@ fn http(criterion: &mut Criterion) {
             out.clear();
             stream::encode_start(
                 &envelope,
-                &[&stream::last_event_id(black_box("earliest"))],
+                &[&stream::last_event_id(black_box("earliest"), None)],
                 &mut out,
             )
         });

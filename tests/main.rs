@@ -23,6 +23,7 @@ mod fuzz;
 mod gaps;
 mod http;
 mod keys;
+mod legacy;
 mod library;
 mod load;
 mod minting;

@@ -111,7 +111,7 @@ fn every_mistake_is_one_line_that_names_its_place() {
         ("reused_ids never", &["reused_ids", "refuse"]),
         ("subscriptions", &["subscriptions"]),
         ("debugger", &["debugger"]),
-        ("protocol_version_compatibility 7", &["protocol_version_compatibility"]),
+        ("protocol_version_compatibility 6", &["protocol_version_compatibility", "auto, 8"]),
         ("issuer x", &["issuer"]),
         ("issuer x {\n publisher {\n jwks_uri x\n }\n}", &["jwks_uri", "https://"]),
         ("}", &["}"]),

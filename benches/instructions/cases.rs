@@ -157,7 +157,7 @@ fn encode_answer(times: u64) {
 
 fn encode_start(times: u64) {
     encode(times, |envelope, out| {
-        let id = stream::last_event_id(black_box("earliest"));
+        let id = stream::last_event_id(black_box("earliest"), None);
         black_box(stream::encode_start(envelope, &[&id], out));
     });
 }

@@ -97,6 +97,7 @@ fn authority(config: &Config) -> Result<(Authority, Vec<Set>), ServeError> {
         generation: 0,
         leeway: config.access.leeway,
         hub_url: hub_url(config)?,
+        legacy: config.legacy(),
         // What may be subscribed to may be granted.
         limits: TokenLimits {
             matcher_len_max: config.limits.pattern_bytes_max,

@@ -8,6 +8,7 @@ use crate::{
     http::{cors, reader, route::HUB_PATH},
     hub,
     keyring::Keyring,
+    legacy,
     log::{history::UnknownId, sequence::LagLimits},
     metrics::Metrics,
     protocol::{self, hub_url::HubUrl, subscribe::QueryRules},
@@ -127,10 +128,11 @@ fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: 
 
 fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, ServeError> {
     let Config { access, limits, streams, .. } = config;
-    let exposed = cors::EXPOSED_HEADERS;
+    let mut exposed = cors::EXPOSED_HEADERS.to_vec();
+    exposed.extend(config.legacy().map(|_| legacy::LAST_EVENT_ID));
     let cors = match &access.cors_origins {
-        Origins::Any => cors::Cors::new(&["*"], exposed),
-        Origins::Listed(origins) => cors::Cors::new(origins, exposed),
+        Origins::Any => cors::Cors::new(&["*"], &exposed),
+        Origins::Listed(origins) => cors::Cors::new(origins, &exposed),
     };
     Ok(EndpointSettings {
         keyring,
@@ -150,9 +152,10 @@ fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, 
             ..protocol::limits::Limits::default()
         },
         cors,
-        query_rules: QueryRules { strict: limits.strict_query },
+        query_rules: QueryRules { strict: limits.strict_query, legacy: config.legacy() },
         gap_notice: streams.gap_notice,
         anonymous: access.anonymous,
+        legacy: config.legacy(),
         topic_hasher: RandomState::new(),
     })
 }

@@ -18,6 +18,8 @@ pub struct Access {
     /// it opened must be closed by then (draft-08 #subscribers).
     pub expires_at: Option<UnixTime>,
     pub(super) payloads: Box<[Payload]>,
+    /// Whatever `publish` says, where the update is not private: so it was before 0.10.
+    pub publishes_anything_public: bool,
 }
 
 /// The topics of a detail that grants `subscribe`, and its payload.
@@ -95,6 +97,7 @@ mod tests {
                 payload(exact(&["x", "y", "z"]), Some("2")),
                 payload(exact(&["*"]), Some("3")),
             ]),
+            publishes_anything_public: false,
         }
     }
 

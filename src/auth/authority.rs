@@ -13,7 +13,10 @@ use super::{
 };
 
 pub use super::details::TokenLimits;
-use crate::protocol::{hub_url::HubUrl, time::UnixTime};
+use crate::{
+    legacy::Version,
+    protocol::{hub_url::HubUrl, time::UnixTime},
+};
 
 /// Signatures that are checked for one token: nobody can keep a worker busy with tokens that could
 /// be of many keys.
@@ -76,6 +79,9 @@ pub struct Settings {
     pub limits: TokenLimits,
     /// The base of relative patterns in tokens.
     pub hub_url: HubUrl,
+    /// Tokens of 0.x count too: those without `authorization_details`. They have no type, need
+    /// neither `exp` nor `aud`, and grant what their claim `mercure` says.
+    pub legacy: Option<Version>,
 }
 
 /// The issuers that a hub trusts. With issuers that have identifiers it is strict, as draft-08
@@ -149,23 +155,39 @@ impl Authority {
         let Settings { leeway, limits, hub_url, .. } = &self.settings;
         let compact = Compact::split(token, limits.token_len_max)?;
         let header = compact.check_header()?;
+        if self.settings.legacy.is_none() {
+            header.check_type()?;
+        }
         let mut claims = Claims::new(compact.claims()?)?;
-        let issuer = self.issuer(&claims, role)?;
+        let version = self.settings.legacy.filter(|_| !claims.has_details());
+        let legacy = version.is_some();
+        if !legacy {
+            header.check_type()?;
+        }
+        let issuer = self.issuer(&claims, role, legacy)?;
         issuer.check_signature(&compact, header, role)?;
 
-        let (exp, nbf) = (claims.date("exp")?, claims.date("nbf")?);
-        let has_audience = claims.check_audience(audience)?;
-        if issuer.id.is_some() {
-            require("exp", exp.is_some())?;
-            require("aud", has_audience)?;
-        }
-        let grants = Grants::read(claims.take_details(), hub_url, limits)?;
+        let (exp, nbf) = (claims.date("exp", legacy)?, claims.date("nbf", legacy)?);
+        let mut publishes_anything_public = false;
+        let grants = if legacy {
+            let claim = claims.legacy()?;
+            publishes_anything_public = version == Some(Version::V7) && claim.publish.is_some();
+            Grants::of_legacy(claim, hub_url, limits)?
+        } else {
+            let has_audience = claims.check_audience(audience)?;
+            if issuer.id.is_some() {
+                require("exp", exp.is_some())?;
+                require("aud", has_audience)?;
+            }
+            Grants::read(claims.take_details(), hub_url, limits)?
+        };
         let access = Access {
             publish: grants.publish,
             subscribe: Arc::new(grants.subscribe),
             not_before: nbf.map(|nbf| nbf.saturating_sub(*leeway)),
             expires_at: exp.map(|exp| exp.saturating_add(*leeway)),
             payloads: grants.payloads.into(),
+            publishes_anything_public,
         };
         access.check_time(now)?;
         Ok(access)
@@ -173,11 +195,13 @@ impl Authority {
 
     /// The one issuer whose keys count: "verify the signature using only the key(s) associated
     /// with the token's `iss`, never a pooled set spanning issuers" (draft-08 #token-validation).
-    fn issuer(&self, claims: &Claims, role: Role) -> Result<&Issuer, TokenError> {
+    ///
+    /// A token of 0.x that names no issuer is taken for one of the only issuer.
+    fn issuer(&self, claims: &Claims, role: Role, legacy: bool) -> Result<&Issuer, TokenError> {
         let iss = claims.issuer()?;
         match &*self.issuers {
             [] => Err(TokenError::NoKey { role, issuer: None }),
-            [issuer] if issuer.id.is_none() => Ok(issuer),
+            [issuer] if issuer.id.is_none() || (legacy && iss.is_none()) => Ok(issuer),
             issuers => {
                 let iss = iss.ok_or(TokenError::ClaimMissing { name: "iss" })?;
                 let found = issuers.iter().find(|issuer| issuer.id.as_deref() == Some(iss));
@@ -205,7 +229,7 @@ impl Issuer {
         header: Header,
         role: Role,
     ) -> Result<(), TokenError> {
-        let Header { alg, kid } = header;
+        let Header { alg, kid, .. } = header;
         let keys = self.keys(role);
         let algorithm = Algorithm::from_name(&alg);
         let is_named = |key: &&Key| kid.is_some() && key.kid() == kid.as_deref();

@@ -7,7 +7,10 @@ use super::{
     error::{Part, TokenError},
     json,
 };
-use crate::protocol::{text::excerpt, time::UnixTime};
+use crate::{
+    legacy::claims::MercureClaim,
+    protocol::{text::excerpt, time::UnixTime},
+};
 
 /// The claims of a token, taken one by one.
 #[derive(Debug)]
@@ -30,10 +33,21 @@ impl Claims {
         }
     }
 
-    /// A `NumericDate` (RFC 7519 §2), which may have a fraction.
-    pub(super) fn date(&self, name: &'static str) -> Result<Option<UnixTime>, TokenError> {
+    /// A `NumericDate` (RFC 7519 §2), which may have a fraction. `legacy`: also one in a string, as
+    /// some makers of 0.x tokens write it.
+    pub(super) fn date(
+        &self,
+        name: &'static str,
+        legacy: bool,
+    ) -> Result<Option<UnixTime>, TokenError> {
         match self.members.get(name) {
             None => Ok(None),
+            Some(Value::String(text)) if legacy => match text.parse::<f64>() {
+                Ok(seconds) if seconds.is_finite() => {
+                    Ok(Some(UnixTime::from_numeric_date(seconds)))
+                }
+                _ => Err(TokenError::ClaimShape { name, expected: "number" }),
+            },
             Some(value) => match value.as_f64() {
                 Some(seconds) => Ok(Some(UnixTime::from_numeric_date(seconds))),
                 None => Err(TokenError::ClaimShape { name, expected: "number" }),
@@ -62,6 +76,17 @@ impl Claims {
             true => Ok(true),
             false => Err(TokenError::Audience { aud: listed(&audiences), hub: hub.to_owned() }),
         }
+    }
+
+    /// "When `authorization_details` is present the `mercure` claim is ignored": then it is a token
+    /// of today.
+    pub(super) fn has_details(&self) -> bool {
+        self.members.contains_key("authorization_details")
+    }
+
+    /// What a token of 0.x grants.
+    pub(super) fn legacy(&self) -> Result<MercureClaim, TokenError> {
+        Ok(MercureClaim::read(&self.members)?)
     }
 
     pub(super) fn take_details(&mut self) -> Option<Value> {

@@ -10,8 +10,10 @@ use serde_json::{Map, Value};
 
 use super::{
     access::Payload,
+    error::TokenError,
     json::{self, WrongCase},
 };
+use crate::legacy::claims::{MercureClaim, Selector};
 use crate::protocol::{
     hub_url::HubUrl,
     matcher::{Matcher, MatcherError, MatcherSet, MatcherType},
@@ -125,6 +127,47 @@ impl Grants {
         }
         let (publish, subscribe) = (MatcherSet::new(publish), MatcherSet::new(subscribe));
         Ok(Grants { publish, subscribe, payloads })
+    }
+}
+
+impl Grants {
+    /// What a token of 0.x grants.
+    pub(super) fn of_legacy(
+        claim: MercureClaim,
+        hub: &HubUrl,
+        limits: &TokenLimits,
+    ) -> Result<Grants, TokenError> {
+        let list = |selectors: Vec<Selector>| {
+            if selectors.len() > limits.topics_max {
+                return Err(TokenError::TooManySelectors { max: limits.topics_max });
+            }
+            let matchers = selectors.into_iter().map(|selector| {
+                let compile = |text: &str| Pattern::parse(text, hub.url()).map(Arc::new);
+                let (value, known) = match selector {
+                    Selector::Text(value) => (value, None),
+                    Selector::Matcher { value, matcher_type } => {
+                        let known = MatcherType::from_name(&matcher_type);
+                        if known.is_none() && matcher_type != "uritemplate" {
+                            return Err(TokenError::SelectorType { name: matcher_type });
+                        }
+                        (value, known)
+                    }
+                };
+                let matcher = match known {
+                    Some(known) => known.matcher(&value, limits.matcher_len_max, compile),
+                    None => Matcher::selector(&value, limits.matcher_len_max),
+                };
+                matcher.map_err(TokenError::Selector)
+            });
+            Ok(MatcherSet::new(matchers.collect::<Result<Vec<_>, _>>()?))
+        };
+        let payload = claim.payload.map(|payload| Payload {
+            topics: [Matcher::Any].into_iter().collect(),
+            payload: Some(payload),
+        });
+        let publish = list(claim.publish.unwrap_or_default())?;
+        let subscribe = list(claim.subscribe)?;
+        Ok(Grants { publish, subscribe, payloads: payload.into_iter().collect() })
     }
 }
 

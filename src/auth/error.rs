@@ -13,7 +13,10 @@ use super::{
     json::WrongCase,
     key::{Algorithm, names},
 };
-use crate::protocol::text::excerpt;
+use crate::{
+    legacy::claims::ClaimError,
+    protocol::{matcher::MatcherError, text::excerpt},
+};
 
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +88,14 @@ pub enum TokenError {
     NotYetValid { ahead: Duration },
     #[error(transparent)]
     Details(#[from] DetailsError),
+    #[error(transparent)]
+    Legacy(#[from] ClaimError),
+    #[error("a topic selector of the claim `mercure` {0}")]
+    Selector(MatcherError),
+    #[error("the claim `mercure` has a topic selector of an unknown type, {}", excerpt(name))]
+    SelectorType { name: String },
+    #[error("the claim `mercure` has more than {max} topic selectors for one action")]
+    TooManySelectors { max: usize },
 }
 
 /// A part of a token.

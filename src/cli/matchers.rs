@@ -48,7 +48,8 @@ fn matcher(text: &str, matcher_type: MatcherType) -> Result<client::Matcher, Str
     let compile = |text: &str| Pattern::parse(text, hub.url()).map(Arc::new);
     match matcher_type.matcher(text, LEN_MAX, compile) {
         Ok(Matcher::Any) => Ok(client::Matcher::Any),
-        Ok(Matcher::Exact(_)) => Ok(client::Matcher::Exact(text.to_owned())),
+        // Templates are not asked for here.
+        Ok(Matcher::Exact(_) | Matcher::Template(_)) => Ok(client::Matcher::Exact(text.to_owned())),
         Ok(Matcher::Pattern(_)) => Ok(client::Matcher::UrlPattern(text.to_owned())),
         Err(error @ MatcherError::Pattern(PatternError::Syntax(_))) => {
             Err(format!("{} {error}\n{PATTERN_HELP}", excerpt(text)))

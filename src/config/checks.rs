@@ -188,6 +188,13 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
                 .to_owned(),
         );
     }
+    if config.legacy().is_some() {
+        warn(
+            "clients of 0.x are served: `topic` parameters, tokens without a type, an expiry or an \
+             audience, tokens in URLs; turn it off with `protocol_version_compatibility off`"
+                .to_owned(),
+        );
+    }
     warnings
 }
 

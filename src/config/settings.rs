@@ -6,7 +6,10 @@ use super::{
     addresses,
     setting::{Kind, Setting},
     transport,
-    tree::{Driver, FileTables, LogFormat, LogLevel, Overload, ReusedIds, UnknownId},
+    tree::{
+        Compatibility, Driver, FileTables, LogFormat, LogLevel, Overload, ReusedIds, UnknownId,
+        Version,
+    },
 };
 use crate::{auth::Role, http::reader::HEADER_COUNT_MAX};
 use std::{
@@ -261,6 +264,24 @@ static ACCESS: &[Setting] = &[
         help: "The cookie in which browsers send their token",
         store: |draft, given| {
             set(&mut draft.config.access.cookie_name, given.word().and_then(access::parse_cookie))
+        },
+        ..PLAIN
+    },
+    Setting {
+        name: "protocol_version_compatibility",
+        kind: Kind::Word("auto|8|7|off"),
+        default: "auto",
+        help: "Which protocol of 0.x clients is spoken beside that of 1.0: parameters `topic`, \
+               tokens with a claim `mercure`, a cookie `mercureAuthorization`; auto: 8 where keys \
+               have no issuer, otherwise off",
+        store: |draft, given| {
+            let choices = [
+                ("auto", Compatibility::Auto),
+                ("8", Compatibility::With(Version::V8)),
+                ("7", Compatibility::With(Version::V7)),
+                ("off", Compatibility::Off),
+            ];
+            set(&mut draft.config.access.compatibility, given.choice(&choices))
         },
         ..PLAIN
     },

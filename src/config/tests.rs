@@ -125,6 +125,7 @@ fn sample(setting: &Setting) -> &'static str {
         ("cors_origins" | "publish_origins", _) => "https://e.org",
         ("trusted_proxies", _) => "10.0.0.0/8",
         ("cookie_name" | "name", _) => "hub",
+        ("protocol_version_compatibility", _) => "7",
         ("admin", _) => "127.0.0.1:17",
         ("overload", _) => "reject",
         ("unknown_last_event_id", _) => "live",

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use super::keys::{IssuerKey, IssuerKeySet};
 pub use crate::{
+    legacy::Version,
     log::{embedded::SyncMode, history::UnknownId, reused::ReusedIds},
     worker::{Driver, Overload},
 };
@@ -140,6 +141,33 @@ pub struct Access {
     pub cookie_name: String,
     /// By how much the clocks of issuers may differ from the hub's.
     pub leeway: Duration,
+    pub compatibility: Compatibility,
+}
+
+/// Whether clients of 0.x are served too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compatibility {
+    /// If there are keys that are bound to no issuer: that is how hubs of 0.x are configured.
+    #[default]
+    Auto,
+    With(Version),
+    Off,
+}
+
+impl Config {
+    /// The protocol of 0.x that is spoken as well.
+    pub fn legacy(&self) -> Option<Version> {
+        let Access { keys, key_sets, compatibility, .. } = &self.access;
+        let is_unbound = || {
+            let of_sets = key_sets.iter().map(|set| &set.issuer);
+            keys.iter().map(|key| &key.issuer).chain(of_sets).any(Option::is_none)
+        };
+        match compatibility {
+            Compatibility::Auto => is_unbound().then_some(Version::V8),
+            Compatibility::With(version) => Some(*version),
+            Compatibility::Off => None,
+        }
+    }
 }
 
 /// Web origins, each as browsers send it.

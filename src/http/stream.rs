@@ -41,9 +41,14 @@ impl StreamForm {
 ///
 /// Characters beyond ASCII are sent as UTF-8, just as browsers send them in `Last-Event-ID`; a
 /// percent-encoding would be another id. Control characters, which no id has, become `?`.
-pub fn last_event_id(last_event_id: &str) -> Fields {
+///
+/// `also`: the name of another field that tells the same.
+pub fn last_event_id(last_event_id: &str, also: Option<&'static str>) -> Fields {
     let mut fields = Fields::NONE;
     fields.push("Mercure-Last-Event-ID", last_event_id);
+    if let Some(name) = also {
+        fields.push(name, last_event_id);
+    }
     fields
 }
 

@@ -124,7 +124,16 @@ impl Index {
         }
         for topic in topics {
             found.extend(self.find_exact(topic.text(), topic.hash() as u32));
-            if !self.patterns.is_empty()
+            if self.patterns.has_templates() {
+                let text = topic.text();
+                self.patterns.template_candidates(text, |id| {
+                    if matches!(&self.rosters[id].matcher, Matcher::Template(t) if t.matches(text))
+                    {
+                        found.push(id);
+                    }
+                });
+            }
+            if self.patterns.has_patterns()
                 && let Some(url) = topic.url()
             {
                 self.patterns.candidates(url, |id| {
@@ -234,21 +243,36 @@ impl Index {
                     id
                 })
             }
-            Matcher::Pattern(pattern) => {
-                // Apart from the hash of an exact matcher with the same text.
-                let hash = self.hasher.hash_one(("urlpattern", pattern.text())) as u32;
-                let found = self.named.find(spread(hash), |&(other, id)| {
-                    other == hash && self.rosters[id].matcher == *matcher
-                });
-                if let Some(&(_, id)) = found {
-                    return id;
+            Matcher::Template(template) => {
+                let (id, is_new) = self.named_roster(matcher, "uritemplate");
+                if is_new {
+                    self.patterns.insert_template(template, id);
                 }
-                let id = self.insert_roster(matcher.clone(), hash);
-                self.named.insert_unique(spread(hash), (hash, id), |entry| spread(entry.0));
-                self.patterns.insert(pattern, id);
+                id
+            }
+            Matcher::Pattern(pattern) => {
+                let (id, is_new) = self.named_roster(matcher, "urlpattern");
+                if is_new {
+                    self.patterns.insert(pattern, id);
+                }
                 id
             }
         }
+    }
+
+    /// The roster of a matcher of this type, and whether it was made now.
+    fn named_roster(&mut self, matcher: &Matcher, matcher_type: &str) -> (RosterId, bool) {
+        // Apart from the hash of an exact matcher with the same text.
+        let hash = self.hasher.hash_one((matcher_type, matcher.text())) as u32;
+        let found = self.named.find(spread(hash), |&(other, id)| {
+            other == hash && self.rosters[id].matcher == *matcher
+        });
+        if let Some(&(_, id)) = found {
+            return (id, false);
+        }
+        let id = self.insert_roster(matcher.clone(), hash);
+        self.named.insert_unique(spread(hash), (hash, id), |entry| spread(entry.0));
+        (id, true)
     }
 
     fn insert_roster(&mut self, matcher: Matcher, hash: u32) -> RosterId {
@@ -261,6 +285,10 @@ impl Index {
         match roster.matcher {
             Matcher::Any => self.any = NONE,
             Matcher::Exact(_) => remove_entry(&mut self.named, roster.hash, id),
+            Matcher::Template(template) => {
+                remove_entry(&mut self.named, roster.hash, id);
+                self.patterns.remove_template(&template, id);
+            }
             Matcher::Pattern(pattern) => {
                 remove_entry(&mut self.named, roster.hash, id);
                 self.patterns.remove(&pattern, id);
@@ -393,7 +421,7 @@ mod tests {
             l.leave(key);
         }
         assert_eq!(l.index.rosters_len(), 0);
-        assert!(l.index.patterns.is_empty());
+        assert!(!l.index.patterns.has_patterns());
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! From the URL of a topic to the patterns that may select it.
+//! From a topic to the patterns and templates that may select it.
 //!
 //! Patterns lie in trees, one for each host and one for patterns of any host. An edge of a tree is
 //! a segment of the path, or any segment. What is looked at grows with the patterns whose host and
 //! first segments fit, not with all patterns; whether they select the topic is for them to say.
+//! Templates of 0.x lie in one tree more, whose edges are what is between slashes in their first
+//! literal.
 
 use std::hash::BuildHasher;
 
@@ -13,10 +15,13 @@ use super::{
     index::RosterId,
     slab::{NONE, Slab},
 };
-use crate::protocol::{
-    pattern::{Pattern, segments},
-    topic::TopicHasher,
-    topic_url::Components,
+use crate::{
+    legacy::uri_template::UriTemplate,
+    protocol::{
+        pattern::{Pattern, segments},
+        topic::TopicHasher,
+        topic_url::Components,
+    },
 };
 
 /// Segments that tell patterns apart; those that differ only further down are all looked at.
@@ -43,15 +48,38 @@ pub(super) struct PatternIndex {
     named: HashTable<u32>,
     any_host: u32,
     len: usize,
+    /// Of these, templates.
+    templates: usize,
+}
+
+/// The root of the templates: no host has this name.
+const TEMPLATES: Option<&str> = Some(" ");
+
+/// What is between slashes in the literal that a template begins with; what the literal ends with
+/// may go on.
+fn literal_start(template: &UriTemplate) -> impl Iterator<Item = Option<&str>> {
+    let whole = template.literal_start().rsplit_once('/').map(|(whole, _)| whole);
+    whole.into_iter().flat_map(|whole| whole.split('/')).map(Some)
 }
 
 impl PatternIndex {
     pub(super) fn new(hasher: TopicHasher) -> Self {
-        PatternIndex { hasher, nodes: Slab::new(), named: HashTable::new(), any_host: NONE, len: 0 }
+        PatternIndex {
+            hasher,
+            nodes: Slab::new(),
+            named: HashTable::new(),
+            any_host: NONE,
+            len: 0,
+            templates: 0,
+        }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+    pub(super) fn has_patterns(&self) -> bool {
+        self.len > self.templates
+    }
+
+    pub(super) fn has_templates(&self) -> bool {
+        self.templates > 0
     }
 
     /// Nodes of all trees.
@@ -62,8 +90,22 @@ impl PatternIndex {
     }
 
     pub(super) fn insert(&mut self, pattern: &Pattern, roster: RosterId) {
-        let mut node = self.child(NONE, pattern.host());
-        for segment in pattern.path_start().into_iter().take(DEPTH_MAX) {
+        self.insert_at(pattern.host(), pattern.path_start().into_iter(), roster);
+    }
+
+    pub(super) fn insert_template(&mut self, template: &UriTemplate, roster: RosterId) {
+        self.insert_at(TEMPLATES, literal_start(template), roster);
+        self.templates += 1;
+    }
+
+    fn insert_at<'a>(
+        &mut self,
+        root: Option<&str>,
+        path: impl Iterator<Item = Option<&'a str>>,
+        roster: RosterId,
+    ) {
+        let mut node = self.child(NONE, root);
+        for segment in path.take(DEPTH_MAX) {
             node = self.child(node, segment);
         }
         self.nodes[node].rosters.push(roster);
@@ -71,8 +113,22 @@ impl PatternIndex {
     }
 
     pub(super) fn remove(&mut self, pattern: &Pattern, roster: RosterId) {
-        let mut node = self.find(NONE, pattern.host());
-        for segment in pattern.path_start().into_iter().take(DEPTH_MAX) {
+        self.remove_at(pattern.host(), pattern.path_start().into_iter(), roster);
+    }
+
+    pub(super) fn remove_template(&mut self, template: &UriTemplate, roster: RosterId) {
+        self.remove_at(TEMPLATES, literal_start(template), roster);
+        self.templates -= 1;
+    }
+
+    fn remove_at<'a>(
+        &mut self,
+        root: Option<&str>,
+        path: impl Iterator<Item = Option<&'a str>>,
+        roster: RosterId,
+    ) {
+        let mut node = self.find(NONE, root);
+        for segment in path.take(DEPTH_MAX) {
             node = self.find(node, segment);
         }
         self.nodes[node].rosters.retain(|other| *other != roster);
@@ -83,11 +139,25 @@ impl PatternIndex {
     }
 
     /// Tells of every roster whose pattern may select a topic with this URL, once.
-    pub(super) fn candidates(&self, url: Components<'_>, mut tell: impl FnMut(RosterId)) {
-        let segments: SmallVec<[&str; DEPTH_MAX]> = segments(url.path()).take(DEPTH_MAX).collect();
+    pub(super) fn candidates(&self, url: Components<'_>, tell: impl FnMut(RosterId)) {
+        let roots = [self.find(NONE, Some(url.host())), self.any_host];
+        self.walk(roots, segments(url.path()), tell);
+    }
+
+    /// Tells of every roster whose template may select this topic, once.
+    pub(super) fn template_candidates(&self, topic: &str, tell: impl FnMut(RosterId)) {
+        self.walk([self.find(NONE, TEMPLATES)], topic.split('/'), tell);
+    }
+
+    fn walk<'a>(
+        &self,
+        roots: impl IntoIterator<Item = u32>,
+        segments: impl Iterator<Item = &'a str>,
+        mut tell: impl FnMut(RosterId),
+    ) {
+        let segments: SmallVec<[&str; DEPTH_MAX]> = segments.take(DEPTH_MAX).collect();
         let mut left: SmallVec<[(u32, usize); DEPTH_MAX]> = SmallVec::new();
-        left.push((self.find(NONE, Some(url.host())), 0));
-        left.push((self.any_host, 0));
+        left.extend(roots.into_iter().map(|root| (root, 0)));
         while let Some((node, depth)) = left.pop() {
             if node == NONE {
                 continue;
@@ -237,7 +307,41 @@ mod tests {
         for (roster, pattern) in (0..).zip(&patterns) {
             index.remove(pattern, roster);
         }
-        assert!(index.is_empty());
+        assert!(!index.has_patterns());
         assert_eq!((index.nodes_len(), index.named.len(), index.any_host), (0, 0, NONE));
+    }
+    #[test]
+    fn templates_are_found_by_the_segments_that_they_begin_with() {
+        let texts = [
+            "https://a.x/b/{id}",
+            "https://a.x/b/1{?q}",
+            "https://a.x/b/1/{?q}",
+            "https://a.x/c/{id}",
+            "https://{host}/b/1",
+            "{+all}",
+            "urn:b:{id}",
+        ];
+        let templates = texts.map(|text| UriTemplate::parse(text).unwrap());
+        let mut index = PatternIndex::new(TopicHasher::new());
+        for (roster, template) in (0..).zip(&templates) {
+            index.insert_template(template, roster);
+        }
+        assert!(index.has_templates() && !index.has_patterns());
+        let topics = ["https://a.x/b/1", "https://a.x/b/1/?q=1", "https://a.x/b/", "urn:b:1", "x"];
+        for topic in topics.into_iter().chain(texts) {
+            let mut found = Vec::new();
+            index.template_candidates(topic, |roster| found.push(roster));
+            for (roster, template) in (0..).zip(&templates) {
+                let selects = template.matches(topic);
+                assert!(!selects || found.contains(&roster), "{topic} {template:?}");
+            }
+            let has_c = topic.starts_with("https://a.x/c/");
+            assert_eq!(found.contains(&3), has_c, "{topic}");
+        }
+        for (roster, template) in (0..).zip(&templates) {
+            index.remove_template(template, roster);
+        }
+        assert_eq!((index.nodes_len(), index.named.len(), index.any_host), (0, 0, NONE));
+        assert!(!index.has_templates());
     }
 }

@@ -7,23 +7,28 @@
 //! A template is kept as its literals and what its expressions take, and matched by the set of the
 //! places that can be reached in a topic: nobody writes a template that takes long.
 
+use std::{
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+};
+
 use smallvec::SmallVec;
 
-/// A parsed template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A parsed template. Equal texts are equal templates.
+#[derive(Debug)]
 pub struct UriTemplate {
     text: Box<str>,
     parts: Box<[Part]>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum Part {
     Literal(Box<str>),
     Expression(Expression),
 }
 
 /// What an expression takes: nothing, or a run of characters, and more runs behind separators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Expression {
     /// Comes before everything that is taken.
     prefix: Option<u8>,
@@ -36,7 +41,7 @@ struct Expression {
 }
 
 /// Characters of a run. All have unreserved characters, percent-encoded ones, and commas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Class {
     /// `=`, as in `name=value`.
     equals: bool,
@@ -114,6 +119,32 @@ impl UriTemplate {
         };
         let parts = self.parts.iter().map(|part| size_of::<Part>() + literal(part));
         self.text.len() + parts.sum::<usize>()
+    }
+}
+
+impl PartialEq for UriTemplate {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for UriTemplate {}
+
+impl PartialOrd for UriTemplate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for UriTemplate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl Hash for UriTemplate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 

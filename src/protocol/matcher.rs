@@ -10,6 +10,7 @@ use super::{
     topic_url::TopicUrl,
     update::Update,
 };
+use crate::legacy::uri_template::UriTemplate;
 
 /// How the text of a matcher is read (draft-08 #matcher-types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub enum Matcher {
     Any,
     /// Byte-for-byte comparison (draft-08 #exact-matching).
     Exact(Box<str>),
+    /// A topic selector of 0.x that is a URI template (draft-07 #topic-selectors).
+    Template(Arc<UriTemplate>),
     /// Evaluation of a URL pattern (draft-08 #url-pattern).
     Pattern(Arc<Pattern>),
 }
@@ -88,8 +91,24 @@ impl Matcher {
         match self {
             Matcher::Any => Matcher::WILDCARD,
             Matcher::Exact(text) => text,
+            Matcher::Template(template) => template.text(),
             Matcher::Pattern(pattern) => pattern.text(),
         }
+    }
+
+    /// What a topic selector of 0.x is: `*`, a URI template, or a text that matches itself.
+    pub fn selector(value: &str, len_max: usize) -> Result<Matcher, MatcherError> {
+        if value == Matcher::WILDCARD {
+            return Ok(Matcher::Any);
+        }
+        if value.len() > len_max {
+            return Err(MatcherError::TooLong { len_max });
+        }
+        text::check(value)?;
+        Ok(match UriTemplate::parse(value) {
+            Some(template) => Matcher::Template(Arc::new(template)),
+            None => Matcher::Exact(value.into()),
+        })
     }
 }
 
@@ -118,6 +137,7 @@ impl MatcherSet {
     /// Whether any matcher of the set selects `topic`.
     pub fn matches(&self, topic: &Topic) -> bool {
         self.contains_text(topic.text())
+            || self.templates().any(|template| template.matches(topic.text()))
             || (self.has_patterns()
                 && topic.url().is_some_and(|url| self.patterns().any(|p| p.matches(url))))
     }
@@ -126,6 +146,7 @@ impl MatcherSet {
     /// It is read as a URL only if the set has patterns; relative to `hub`.
     pub fn matches_text(&self, text: &str, hub: &HubUrl) -> bool {
         self.contains_text(text)
+            || self.templates().any(|template| template.matches(text))
             || (self.has_patterns()
                 && TopicUrl::resolve(text, hub.url()).is_some_and(|url| {
                     let url = url.components(text);
@@ -136,14 +157,14 @@ impl MatcherSet {
     /// Whether the wildcard or an exact matcher of the set selects the topic.
     fn contains_text(&self, text: &str) -> bool {
         // `Any` sorts first; exact matchers are found by binary search, without a copy of `text`;
-        // patterns sort last.
+        // templates and patterns sort last.
         if self.sorted.first() == Some(&Matcher::Any) {
             return true;
         }
         let found = self.sorted.binary_search_by(|matcher| match matcher {
             Matcher::Any => Ordering::Less,
             Matcher::Exact(exact) => (**exact).cmp(text),
-            Matcher::Pattern(_) => Ordering::Greater,
+            Matcher::Template(_) | Matcher::Pattern(_) => Ordering::Greater,
         });
         found.is_ok()
     }
@@ -155,7 +176,16 @@ impl MatcherSet {
     fn patterns(&self) -> impl Iterator<Item = &Pattern> {
         self.sorted.iter().rev().map_while(|matcher| match matcher {
             Matcher::Pattern(pattern) => Some(&**pattern),
-            Matcher::Any | Matcher::Exact(_) => None,
+            Matcher::Any | Matcher::Exact(_) | Matcher::Template(_) => None,
+        })
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &UriTemplate> {
+        let others = self.sorted.iter().rev();
+        let others = others.skip_while(|matcher| matches!(matcher, Matcher::Pattern(_)));
+        others.map_while(|matcher| match matcher {
+            Matcher::Template(template) => Some(&**template),
+            Matcher::Any | Matcher::Exact(_) | Matcher::Pattern(_) => None,
         })
     }
 
@@ -164,6 +194,7 @@ impl MatcherSet {
         let text = |matcher: &Matcher| match matcher {
             Matcher::Any => 0,
             Matcher::Exact(text) => text.len(),
+            Matcher::Template(template) => size_of::<UriTemplate>() + template.footprint(),
             Matcher::Pattern(pattern) => size_of::<Pattern>() + pattern.footprint(),
         };
         self.sorted.iter().map(|matcher| size_of::<Matcher>() + text(matcher)).sum()
@@ -321,5 +352,39 @@ mod tests {
             }
         }
         assert!(selected > 10_000, "{selected}");
+    }
+
+    #[test]
+    fn selectors_of_0_x_are_templates_texts_or_everything() {
+        let selector = |text: &str| Matcher::selector(text, 20).unwrap();
+        let exact = |text: &str| Matcher::Exact(text.into());
+        assert_eq!(selector("*"), Matcher::Any);
+        assert_eq!(selector("/b/1"), exact("/b/1"));
+        assert_eq!(selector("/b/{}"), exact("/b/{}"));
+        assert!(matches!(selector("/b/{id}"), Matcher::Template(_)));
+        let too_long = "x".repeat(21);
+        assert_eq!(Matcher::selector(&too_long, 20), Err(MatcherError::TooLong { len_max: 20 }));
+        assert!(Matcher::selector("a\0", 20).is_err());
+        let pattern = crate::protocol::fixture::matcher("/p/:a");
+        let set = MatcherSet::new(vec![
+            selector("/b/{id}"),
+            pattern,
+            exact("c"),
+            selector("/b/{id}"),
+            selector("/d/{id}"),
+        ]);
+        assert_eq!(set.iter().len(), 4, "none twice");
+        for (topic, is_matched) in [
+            ("/b/1", true),
+            ("/b/{id}", true),
+            ("/d/", true),
+            ("c", true),
+            ("/p/1", true),
+            ("/b", false),
+        ] {
+            let found = set.matches(&crate::protocol::fixture::topic(topic));
+            let by_text = set.matches_text(topic, &crate::protocol::fixture::HUB);
+            assert_eq!((found, by_text), (is_matched, is_matched), "{topic}");
+        }
     }
 }

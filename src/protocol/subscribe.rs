@@ -8,6 +8,7 @@ use super::{
     patterns::Patterns,
     text,
 };
+use crate::legacy::{LAST_EVENT_ID, TOPIC, Version};
 
 /// The name of the reserved cursor that asks for the whole history (draft-08 #reconciliation).
 pub const EARLIEST: &str = "earliest";
@@ -17,6 +18,8 @@ pub const EARLIEST: &str = "earliest";
 pub struct Subscription {
     /// At least one.
     pub matchers: MatcherSet,
+    /// Any of them was asked for as 0.x clients do.
+    pub legacy: bool,
     /// Where the subscriber left off; `None` if it gave no last event id.
     pub since: Option<Since>,
     /// Whether it wants a [notice](super::gap::GapNotice) if that cannot be honoured; `None`: it
@@ -54,6 +57,8 @@ pub struct QueryRules {
     /// Takes `last_event_id` only. Otherwise `lastEventID` (which framework helpers write) and
     /// `lastEventId` (which a popular polyfill sends on its reconnects) mean the same.
     pub strict: bool,
+    /// Takes the `topic` parameters of 0.x as well (draft-07 #subscription).
+    pub legacy: Option<Version>,
 }
 
 /// Why a subscription request is refused. Every one is a 400; the texts are for the client.
@@ -102,7 +107,7 @@ impl Subscription {
     ) -> Result<Subscription, SubscribeError> {
         let (mut matchers, mut regexps) = (Vec::new(), 0);
         let mut cursors: [Option<Since>; CURSOR_NAMES.len()] = [const { None }; _];
-        let (mut has_topic, mut gap_notice) = (false, None);
+        let (mut has_topic, mut gap_notice, mut oldest) = (false, None, None);
         for pair in pairs {
             let (name, value) = pair.map_err(|_| SubscribeError::NotUtf8)?;
             if let Some(matcher_type) = matcher_type(&name)? {
@@ -132,8 +137,20 @@ impl Subscription {
                     _ => return Err(SubscribeError::GapNotice),
                 };
                 gap_notice.get_or_insert(wanted);
-            } else if name == "topic" {
+            } else if name == TOPIC && rules.legacy.is_some() {
+                if matchers.len() == limits.matchers_max {
+                    return Err(SubscribeError::TooManyMatchers { max: limits.matchers_max });
+                }
+                let selector = Matcher::selector(&value, limits.matcher_len_max);
+                matchers.push(selector.map_err(|source| SubscribeError::Matcher {
+                    name: name.into_owned(),
+                    source,
+                })?);
                 has_topic = true;
+            } else if name == TOPIC {
+                has_topic = true;
+            } else if name == LAST_EVENT_ID && rules.legacy == Some(Version::V7) {
+                oldest.get_or_insert_with(|| Since::new(value.as_bytes(), limits));
             }
         }
         if matchers.is_empty() {
@@ -142,9 +159,10 @@ impl Subscription {
                 false => SubscribeError::NoMatcher,
             });
         }
-        let parameter = cursors.into_iter().flatten().next();
+        let parameter = cursors.into_iter().flatten().next().or(oldest);
         Ok(Subscription {
             matchers: MatcherSet::new(matchers),
+            legacy: has_topic && rules.legacy.is_some(),
             since: since(last_event_id_header, parameter, limits),
             gap_notice,
         })
@@ -218,7 +236,8 @@ mod tests {
         let pairs = form_urlencoded::parse(query.as_bytes()).map(Ok::<_, Infallible>);
         let limits =
             Limits { matchers_max: 3, matcher_len_max: 12, id_len_max: 6, ..Limits::default() };
-        Subscription::parse(pairs, header, QueryRules { strict }, &limits, &mut patterns())
+        let rules = QueryRules { strict, legacy: None };
+        Subscription::parse(pairs, header, rules, &limits, &mut patterns())
     }
 
     fn matchers(query: &str) -> Result<Vec<Matcher>, SubscribeError> {

@@ -43,6 +43,7 @@ use crate::{
         stream::{self, StreamForm},
     },
     hub::{Carrier, Joiner, Moment},
+    legacy,
     log::history::{Chunk, Located},
     metrics::Refused,
     protocol::{
@@ -109,6 +110,8 @@ struct Resumed {
 struct Admitted {
     counted: Option<Counted>,
     interest: Interest,
+    /// It asked as clients of 0.x do.
+    legacy: bool,
     /// When the stream has to end for its token.
     deadline: Moment,
 }
@@ -413,7 +416,7 @@ impl<'a> Connection<'a> {
             }
             Err(response) => return self.respond_unread(&head, response).await,
         };
-        let Subscribe { interest, since, gap_notice, remaining } = subscribe;
+        let Subscribe { interest, since, gap_notice, legacy, remaining } = subscribe;
         // Counted from here: looking up where to start takes time that the token does not wait.
         let deadline =
             remaining.map_or(Moment::NEVER, |remaining| local.spread_deadline(remaining));
@@ -432,7 +435,7 @@ impl<'a> Connection<'a> {
         let Ok(counted) = self.count(&head) else {
             return self.turn_away(&head, since.as_ref(), Refused::ClientLimit).await;
         };
-        let admitted = Admitted { counted, interest, deadline };
+        let admitted = Admitted { counted, interest, legacy, deadline };
         let Some(since) = since else {
             return self.start(&head, admitted, None).await;
         };
@@ -476,9 +479,10 @@ impl<'a> Connection<'a> {
         let (date, mut head) = (self.local.date(), Vec::new());
         let mut envelope = self.envelope(request, &date);
         let link = self.local.settings.endpoint.identity.link(request);
+        let also = admitted.legacy.then_some(legacy::LAST_EVENT_ID);
         let cursor = resumed
             .as_ref()
-            .map_or(Fields::NONE, |resumed| stream::last_event_id(&resumed.last_event_id));
+            .map_or(Fields::NONE, |resumed| stream::last_event_id(&resumed.last_event_id, also));
         // The socket is closed after a stream: it must not go back into a client's pool.
         envelope.keep_alive &= envelope.head_only && request.body == BodyLength::None;
         let keep_alive = match stream::encode_start(&envelope, &[link, &cursor], &mut head) {
@@ -524,10 +528,11 @@ impl<'a> Connection<'a> {
         envelope.keep_alive = false;
         let cursor = since.map_or(Fields::NONE, |since| {
             // Nothing is sent and nothing skipped: the client stays where it is.
-            stream::last_event_id(match since {
+            let here = match since {
                 Since::Id(id) => id,
                 _ => EARLIEST,
-            })
+            };
+            stream::last_event_id(here, None)
         });
         let form = stream::encode_start(&envelope, &[&cursor], &mut bytes);
         if !envelope.head_only {
@@ -664,7 +669,7 @@ fn shut_down(fd: RawFd) {
 /// Gives a socket to the hub. All of this is one turn: the worker takes no updates meanwhile.
 fn become_stream(local: &Local, fd: RawFd, stream: Stream) {
     let Stream { mut head, form, admitted, start } = stream;
-    let Admitted { counted, interest, deadline } = admitted;
+    let Admitted { counted, interest, deadline, .. } = admitted;
     let now = local.now();
     let life = local.settings.write_timeout.map_or(Moment::NEVER, |life| {
         // "A maximum connection lifetime independent of `exp`" (draft-08 #subscribers), spread over

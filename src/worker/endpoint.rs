@@ -25,6 +25,7 @@ use crate::{
         status::Status,
     },
     keyring::{Asked, Keyring},
+    legacy,
     metrics::{Metrics, Refused},
     protocol::{
         hub_url::HubUrl,
@@ -59,6 +60,8 @@ pub struct EndpointSettings {
     pub gap_notice: bool,
     /// Subscribers without a token are admitted.
     pub anonymous: bool,
+    /// Clients of 0.x are served too.
+    pub legacy: Option<legacy::Version>,
     pub topic_hasher: TopicHasher,
 }
 
@@ -76,6 +79,8 @@ pub(crate) struct Subscribe {
     pub(crate) since: Option<Since>,
     /// It is told in the stream if that cannot be honoured.
     pub(crate) gap_notice: bool,
+    /// It is told where it resumes in the field that 0.x clients read, too.
+    pub(crate) legacy: bool,
     /// When the token stops being valid; how long from now.
     pub(crate) remaining: Option<Duration>,
 }
@@ -179,7 +184,7 @@ impl Endpoint {
         let EndpointSettings { query_rules, limits, .. } = &*self.settings;
         let pairs = form::pairs(head.query().unwrap_or_default()).chain(form::pairs(body));
         let last_event_id = head.header("Last-Event-ID");
-        let Subscription { matchers, since, gap_notice } =
+        let Subscription { matchers, since, gap_notice, legacy } =
             Subscription::parse(pairs, last_event_id, *query_rules, limits, &mut self.patterns)
                 .map_err(|error| {
                     self.refuse(Status::BadRequest, &error, head, "subscription refused")
@@ -189,7 +194,7 @@ impl Endpoint {
             access.as_ref().and_then(|access| access.expires_at).map(|at| at.saturating_since(now));
         let interest = Interest { matchers: Arc::new(matchers), grants: Arc::clone(grants) };
         let gap_notice = gap_notice.unwrap_or(self.settings.gap_notice);
-        Ok(Subscribe { interest, since, gap_notice, remaining })
+        Ok(Subscribe { interest, since, gap_notice, legacy, remaining })
     }
 
     /// Whether the client may publish at all; looked at before its body is read.
@@ -230,7 +235,8 @@ impl Endpoint {
                 };
                 self.refuse(status, &error, head, "publication refused")
             })?;
-        if let Some(topic) = access.first_refused(&publication.topics) {
+        let is_free = access.publishes_anything_public && !publication.private;
+        if let Some(topic) = access.first_refused(&publication.topics).filter(|_| !is_free) {
             let reason = "the token does not grant `publish` on the topic";
             tracing::info!(reason, topic = excerpt(topic.text()), "publication refused");
             return Err(self.challenge(Challenge::InsufficientScope, head));
@@ -267,11 +273,13 @@ impl Endpoint {
         let invalid = |reason: &dyn std::fmt::Display| {
             self.refuse_token(reason, role, Challenge::InvalidRequest, head)
         };
+        let in_query = self.token_of_query(head).map_err(|reason| invalid(&reason))?;
         let credentials = match (fields.next(), fields.next()) {
             (Some(_), Some(_)) => return Err(invalid(&"several Authorization fields").into()),
             (Some(field), None) => bearer::credentials(field).map_err(|error| invalid(&error))?,
+            (None, _) if in_query.is_some() => in_query.as_deref().unwrap_or_default(),
             // A cookie that was emptied holds no token.
-            (None, _) => match cookie(head, &self.settings.cookie_name) {
+            (None, _) => match self.cookie(head) {
                 None | Some([]) => return Ok(None),
                 Some(value) if role == Role::Publisher => match self.check_origin(head) {
                     Ok(()) => value,
@@ -297,6 +305,26 @@ impl Endpoint {
             if error.outdated_sets().is_empty() || !is_outdated {
                 return Err(self.refuse_token(&error, role, error.challenge(), head).into());
             }
+        }
+    }
+
+    /// The cookie that holds the token.
+    fn cookie<'h>(&self, head: &'h Head) -> Option<&'h [u8]> {
+        let older = self.settings.legacy.map(|_| legacy::COOKIE_NAME);
+        cookie(head, &self.settings.cookie_name).or_else(|| cookie(head, older?))
+    }
+
+    /// The token that a client of 0.x has put into the URL: whatever it is, it is one.
+    fn token_of_query(&self, head: &Head) -> Result<Option<Vec<u8>>, &'static str> {
+        let Some(query) = head.query().filter(|_| self.settings.legacy.is_some()) else {
+            return Ok(None);
+        };
+        let tokens = form::pairs(query).filter_map(Result::ok);
+        let mut tokens = tokens.filter(|(name, _)| name == legacy::AUTHORIZATION);
+        match (tokens.next(), tokens.next()) {
+            (None, _) => Ok(None),
+            (Some((_, token)), None) => Ok(Some(token.into_owned().into_bytes())),
+            (Some(_), Some(_)) => Err("several authorization parameters"),
         }
     }
 

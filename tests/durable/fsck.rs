@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use super::{
     crowd::{Book, Crowd},
     files,
-    start::{end, fill, flip, segment, setup, some_segments},
+    start::{Harm, end, fill, flip, segment, setup, some_segments},
 };
 use crate::common::{client::Stream, hub::Setup, process::run_to_end, tools::Directory};
 
@@ -47,7 +47,7 @@ fn a_whole_history_is_said_to_be_whole_and_left_as_it_is() {
 #[test]
 fn a_cut_keeps_the_newest_that_follow_each_other_and_the_hub_goes_on() {
     // What is done to the second segment, and what is said of it.
-    let harms: [(&str, &str, fn(&Path)); 3] = [
+    let harms: [(&str, &str, Harm); 3] = [
         ("gone", "it is missing", |path| fs::remove_file(path).unwrap()),
         ("flipped", "is no group", |path| flip(path, 1 << 20)),
         ("cut", "cut short", |path| {

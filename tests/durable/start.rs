@@ -228,7 +228,7 @@ pub(super) fn some_segments(name: &str, book: &mut Book) -> (Directory, Vec<usiz
 }
 
 /// What is done to a history.
-type Harm = fn(&Path);
+pub(super) type Harm = fn(&Path);
 
 pub(super) fn flip(path: &Path, offset: u64) {
     let file = fs::File::options().read(true).write(true).open(path).unwrap();

@@ -168,7 +168,7 @@ fn a_stream_begins_as_its_version_wants() {
 #[test]
 fn a_last_event_id_is_told_but_never_injects() {
     let told = |id: &str| {
-        let (text, _) = start(&PLAIN, &stream::last_event_id(id));
+        let (text, _) = start(&PLAIN, &stream::last_event_id(id, None));
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert_eq!(body, "2\r\n:\n\r\n");
         let lines: Vec<_> = head.split("\r\n").collect();

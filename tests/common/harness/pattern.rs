@@ -35,7 +35,7 @@ pub fn pattern(input: &[u8]) -> bool {
     };
     let parts = match &matcher {
         Matcher::Pattern(pattern) => Some(Arc::clone(pattern)),
-        Matcher::Any | Matcher::Exact(_) => None,
+        Matcher::Any | Matcher::Exact(_) | Matcher::Template(_) => None,
     };
     assert_eq!(parts.is_none(), pattern == "*");
     let set = MatcherSet::new(vec![matcher]);

@@ -18,13 +18,19 @@ pub fn subscribe(input: &[u8]) -> bool {
     let limits = limits();
     let parse = |query: &[u8], strict| {
         let patterns = &mut Patterns::new(&HUB, HASHER.clone());
-        Subscription::parse(form::pairs(query), header, QueryRules { strict }, &limits, patterns)
+        Subscription::parse(
+            form::pairs(query),
+            header,
+            QueryRules { strict, legacy: None },
+            &limits,
+            patterns,
+        )
     };
     let Ok(subscription) = parse(query, false) else {
         assert!(parse(query, true).is_err(), "strictness takes away cursors only");
         return false;
     };
-    let Subscription { matchers, since, gap_notice: _ } = &subscription;
+    let Subscription { matchers, since, gap_notice: _, legacy: _ } = &subscription;
     assert!(!matchers.is_empty() && matchers.iter().count() <= limits.matchers_max);
     for matcher in matchers.iter() {
         assert!(matcher.text().len() <= limits.matcher_len_max);
