@@ -24,6 +24,7 @@ on_both_drivers!(
     it_can_be_turned_off,
     it_can_be_turned_on_beside_an_issuer,
     the_oldest_protocol_is_spoken_where_it_is_asked_for,
+    json_is_published_as_it_is,
 );
 
 const KEY: &str = "!ChangeMe!";
@@ -335,5 +336,73 @@ fn the_oldest_protocol_is_spoken_where_it_is_asked_for(driver: Driver) {
         let stream = Stream::open(hub.addr, &query, "");
         let told = (version == "7").then_some(&*id);
         assert_eq!(stream.field("mercure-last-event-id"), told, "{version}");
+    }
+}
+
+/// A request that publishes its body.
+fn post(token: &str, content_type: &str, target: &str, fields: &str, body: &str) -> String {
+    format!(
+        "POST /.well-known/mercure{target} HTTP/1.1\r\nHost: hub\r\n{}Content-Type: \
+         {content_type}\r\nContent-Length: {}\r\n{fields}\r\n{body}",
+        bearer(token),
+        body.len()
+    )
+}
+
+fn json_is_published_as_it_is(driver: Driver) {
+    let hub = setup(driver).start();
+    let topic = "http://localhost:3000/updates";
+    let mut stream = Stream::open(hub.addr, &format!("topic={topic}"), "");
+    let body = r#"{"@id": "http://localhost:3000/updates", "@type":"Update",  "title":"é"}"#;
+    let link = format!("Link: <{topic}>; rel=\"mercure\"\r\n");
+    let both =
+        format!("Link: <x>; rel=next, <{topic}>; rel=\"self\"\r\nLink: <y>; rel=mercure\r\n");
+    let query = format!("?topic={}", encode(topic));
+    for (content_type, target, fields) in [
+        ("application/json", "", &*link),
+        ("application/ld+json; charset=utf-8", "", &link),
+        ("APPLICATION/Problem+JSON", "", &both),
+        ("application/json", &query, ""),
+        ("application/json", &format!("{query}&data=no&x=y"), &link),
+    ] {
+        let answer = request(hub.addr, &post(TUTORIAL, content_type, target, fields, body));
+        assert_eq!(answer.status, 200, "{content_type} {target}: {}", answer.body);
+        let event = stream.next().unwrap();
+        assert_eq!((&*event.data, &*event.id), (body, &*answer.body), "{content_type} {target}");
+    }
+    let target = format!("{query}&id=mine&type=t&retry=5&private");
+    let mut all = Stream::open(hub.addr, "topic=*", &bearer(&subscriber(&["*"])));
+    let answer = request(hub.addr, &post(TUTORIAL, "application/json", &target, "", "[\n1]"));
+    assert_eq!(answer.body, "mine");
+    let event = all.next().unwrap();
+    assert_eq!(
+        (&*event.data, &*event.id, &*event.event, &*event.retry),
+        ("[\n1]", "mine", "t", "5")
+    );
+    for (content_type, target, fields, body, expected, detail) in [
+        ("application/json", "", "", "1", 400, "no topic"),
+        ("application/json", "", "Link: <x>; rel=next\r\n", "1", 400, "no topic"),
+        ("application/json", &*query, "", "{", 400, "no JSON"),
+        ("application/json", &query, "", "", 400, "no JSON"),
+        ("application/json", &query, "", "1 2", 400, "no JSON"),
+        ("application/json", "?topic=*", "", "1", 400, "reserved"),
+        ("application/json", "?topic=%FF", "", "1", 400, "UTF-8"),
+        ("text/json", &query, "", "1", 415, "form"),
+        ("application/jsonp", &query, "", "1", 415, "form"),
+    ] {
+        let answer = request(hub.addr, &post(TUTORIAL, content_type, target, fields, body));
+        assert_eq!(answer.status, expected, "{content_type} {target} {fields} {body}");
+        assert!(answer.body.contains(detail), "{detail}: {}", answer.body);
+    }
+    // What is granted counts as ever.
+    let other = token(&json!({ "mercure": { "publish": ["other"] } }));
+    let forbidden = post(&other, "application/json", &query, "", "1");
+    assert_eq!(request(hub.addr, &forbidden).status, 403);
+
+    // Where no clients of 0.x are served it has to be asked for.
+    for (directive, expected) in [("json_publish off", 415), ("json_publish", 200)] {
+        let hub = Setup::new(driver).directive(directive).start();
+        let asked = post(&tokens::publisher(&["*"]), "application/json", &query, "", "1");
+        assert_eq!(request(hub.addr, &asked).status, expected, "{directive}");
     }
 }

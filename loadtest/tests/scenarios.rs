@@ -83,7 +83,9 @@ fn durable() {
     );
     let (output, result) = result(&words);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(number_of(&result, "1 under way: updates of a group"), 1.0);
+    // The hub's two numbers may be read between an update and its group.
+    let group = number_of(&result, "1 under way: updates of a group");
+    assert!((group - 1.0).abs() < 0.05, "{group}");
     assert!(number_of(&result, "8 under way: updates of a group") > 1.0);
     assert!(number_of(&result, "8 under way: publications") > 10.0);
     assert!(number_of(&result, "8 under way: groups, to the disk alone") > 0.0);

@@ -127,7 +127,7 @@ fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: 
 }
 
 fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, ServeError> {
-    let Config { access, limits, streams, .. } = config;
+    let Config { access, requests, limits, streams, .. } = config;
     let mut exposed = cors::EXPOSED_HEADERS.to_vec();
     exposed.extend(config.legacy().map(|_| legacy::LAST_EVENT_ID));
     let cors = match &access.cors_origins {
@@ -155,6 +155,7 @@ fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, 
         query_rules: QueryRules { strict: limits.strict_query, legacy: config.legacy() },
         gap_notice: streams.gap_notice,
         anonymous: access.anonymous,
+        json_publish: requests.json_publish || config.legacy().is_some(),
         legacy: config.legacy(),
         topic_hasher: RandomState::new(),
     })

@@ -289,6 +289,14 @@ static ACCESS: &[Setting] = &[
 
 static REQUESTS: &[Setting] = &[
     Setting {
+        name: "json_publish",
+        default: "off",
+        help: "A POST of JSON publishes its body, on the topics of its Link fields or its URL; \
+               always so where 0.x clients are served",
+        store: |draft, given| set(&mut draft.config.requests.json_publish, given.switch()),
+        ..PLAIN
+    },
+    Setting {
         name: "max_connections",
         kind: Kind::Count,
         default: "0",

@@ -186,6 +186,8 @@ impl Default for Origins {
 /// Connections and what is read from them. Sizes are bytes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Requests {
+    /// A publication may be JSON, where clients of 0.x are not served too.
+    pub json_publish: bool,
     /// `None`: as many as the limit on open files allows.
     pub connections_max: Option<NonZeroUsize>,
     /// Streams of one client. `None`: no limit of its own.

@@ -20,8 +20,8 @@ pub(super) const VARIABLES_WITHOUT_EFFECT: [(&str, &str); 1] =
     [("MERCURE_LICENSE", "this hub needs no licence")];
 
 /// Directives that mean something to the reference hub, or will here.
-pub(super) const DIRECTIVES_TO_COME: [&str; 7] =
-    ["debugger", "demo", "json_publish", "playground", "subscriptions", "tls", "ui"];
+pub(super) const DIRECTIVES_TO_COME: [&str; 6] =
+    ["debugger", "demo", "playground", "subscriptions", "tls", "ui"];
 
 /// Variables that mean something to the reference hub, or will here.
 pub(super) const VARIABLES_TO_COME: [&str; 2] =

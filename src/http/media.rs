@@ -10,6 +10,13 @@ pub fn is_form(content_type: &[u8]) -> bool {
     essence(content_type).eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
+/// Whether it is JSON, or of a type that is written as JSON.
+pub fn is_json(content_type: &[u8]) -> bool {
+    let essence = essence(content_type).to_ascii_lowercase();
+    essence == b"application/json"
+        || (essence.starts_with(b"application/") && essence.ends_with(b"+json"))
+}
+
 /// A media type without its parameters.
 fn essence(media_type: &[u8]) -> &[u8] {
     let end = memchr::memchr(b';', media_type).unwrap_or(media_type.len());

@@ -25,6 +25,7 @@ pub mod form;
 pub mod forwarded;
 mod framing;
 pub mod head;
+pub mod links;
 pub mod media;
 pub mod pages;
 pub mod reader;

@@ -3,7 +3,10 @@
 
 use std::{collections::HashSet, hash::RandomState, sync::Arc, time::Duration};
 
-use super::identity::{Identity, origin};
+use super::{
+    identity::{Identity, origin},
+    json_publish,
+};
 use crate::{
     auth::{
         Role,
@@ -60,6 +63,8 @@ pub struct EndpointSettings {
     pub gap_notice: bool,
     /// Subscribers without a token are admitted.
     pub anonymous: bool,
+    /// A body that is JSON is published as it is.
+    pub json_publish: bool,
     /// Clients of 0.x are served too.
     pub legacy: Option<legacy::Version>,
     pub topic_hasher: TopicHasher,
@@ -204,7 +209,7 @@ impl Endpoint {
                 tracing::info!(reason = "no token", "publication refused");
                 Err(self.challenge(Challenge::NoToken, head).into())
             }
-            Some(_) if !head.header("Content-Type").is_some_and(media::is_form) => {
+            Some(_) if !self.is_publication(head) => {
                 let error = "send the update as application/x-www-form-urlencoded";
                 Err(self
                     .refuse(Status::UnsupportedMediaType, &error, head, "publication refused")
@@ -212,6 +217,15 @@ impl Endpoint {
             }
             Some(access) => Ok(access),
         }
+    }
+
+    fn is_publication(&self, head: &Head) -> bool {
+        head.header("Content-Type").is_some_and(media::is_form) || self.is_json(head)
+    }
+
+    /// Whether the body is the data itself.
+    fn is_json(&self, head: &Head) -> bool {
+        self.settings.json_publish && head.header("Content-Type").is_some_and(media::is_json)
     }
 
     /// The update that a publication request asks for, if it may (draft-08 #publication,
@@ -227,14 +241,21 @@ impl Endpoint {
         access
             .check_time(now)
             .map_err(|error| self.refuse_token(&error, Role::Publisher, error.challenge(), head))?;
-        let publication = Publication::parse(form::pairs(body), hub_url, topic_hasher, limits)
-            .map_err(|error| {
-                let status = match error.refusal() {
-                    Refusal::Malformed => Status::BadRequest,
-                    Refusal::TooLarge => Status::ContentTooLarge,
-                };
-                self.refuse(status, &error, head, "publication refused")
+        let publication = if self.is_json(head) {
+            let pairs = json_publish::pairs(head, body).map_err(|error| {
+                self.refuse(Status::BadRequest, &error, head, "publication refused")
             })?;
+            Publication::parse(pairs, hub_url, topic_hasher, limits)
+        } else {
+            Publication::parse(form::pairs(body), hub_url, topic_hasher, limits)
+        };
+        let publication = publication.map_err(|error| {
+            let status = match error.refusal() {
+                Refusal::Malformed => Status::BadRequest,
+                Refusal::TooLarge => Status::ContentTooLarge,
+            };
+            self.refuse(status, &error, head, "publication refused")
+        })?;
         let is_free = access.publishes_anything_public && !publication.private;
         if let Some(topic) = access.first_refused(&publication.topics).filter(|_| !is_free) {
             let reason = "the token does not grant `publish` on the topic";

@@ -13,6 +13,7 @@ mod connection;
 mod endpoint;
 mod fan_outs;
 mod identity;
+mod json_publish;
 pub mod link;
 mod listener;
 mod local;
