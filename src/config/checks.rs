@@ -20,9 +20,7 @@ pub(super) fn issuers_without_keys() -> Mistake {
 }
 
 pub(super) fn mixed_issuers(config: &Config) -> Option<Mistake> {
-    let of_keys = config.access.keys.iter().map(|key| &key.issuer);
-    let of_sets = config.access.key_sets.iter().map(|set| &set.issuer);
-    let mut issuers = of_keys.chain(of_sets).map(Option::is_some);
+    let mut issuers = config.access.issuers().map(|issuer| issuer.is_some());
     let first = issuers.next()?;
     issuers.any(|other| other != first).then(|| {
         missing(
@@ -178,9 +176,7 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
                 .to_owned(),
         );
     }
-    let of_keys = config.access.keys.iter().map(|key| &key.issuer);
-    let of_sets = config.access.key_sets.iter().map(|set| &set.issuer);
-    if of_keys.chain(of_sets).any(Option::is_none) {
+    if config.access.has_unbound_keys() {
         warn(
             "keys without an issuer: tokens of any issuer that one of them signs are accepted, \
              and `exp` and `aud` are checked only where present; become strict with \

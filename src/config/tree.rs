@@ -157,16 +157,24 @@ pub enum Compatibility {
 impl Config {
     /// The protocol of 0.x that is spoken as well.
     pub fn legacy(&self) -> Option<Version> {
-        let Access { keys, key_sets, compatibility, .. } = &self.access;
-        let is_unbound = || {
-            let of_sets = key_sets.iter().map(|set| &set.issuer);
-            keys.iter().map(|key| &key.issuer).chain(of_sets).any(Option::is_none)
-        };
-        match compatibility {
-            Compatibility::Auto => is_unbound().then_some(Version::V8),
-            Compatibility::With(version) => Some(*version),
+        match self.access.compatibility {
+            Compatibility::Auto => self.access.has_unbound_keys().then_some(Version::V8),
+            Compatibility::With(version) => Some(version),
             Compatibility::Off => None,
         }
+    }
+}
+
+impl Access {
+    /// Of each key, and each set of keys, the issuer that it is bound to.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = Option<&str>> {
+        let of_sets = self.key_sets.iter().map(|set| set.issuer.as_deref());
+        self.keys.iter().map(|key| key.issuer.as_deref()).chain(of_sets)
+    }
+
+    /// Whether tokens of anybody count that some key fits.
+    pub(super) fn has_unbound_keys(&self) -> bool {
+        self.issuers().any(|issuer| issuer.is_none())
     }
 }
 
