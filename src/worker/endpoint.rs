@@ -294,8 +294,13 @@ impl Endpoint {
         let invalid = |reason: &dyn std::fmt::Display| {
             self.refuse_token(reason, role, Challenge::InvalidRequest, head)
         };
-        let in_query = self.token_of_query(head).map_err(|reason| invalid(&reason))?;
-        let credentials = match (fields.next(), fields.next()) {
+        let (first, second) = (fields.next(), fields.next());
+        // Beside the field, the URL is not looked at.
+        let in_query = match first {
+            None => self.token_of_query(head).map_err(|reason| invalid(&reason))?,
+            Some(_) => None,
+        };
+        let credentials = match (first, second) {
             (Some(_), Some(_)) => return Err(invalid(&"several Authorization fields").into()),
             (Some(field), None) => bearer::credentials(field).map_err(|error| invalid(&error))?,
             (None, _) if in_query.is_some() => in_query.as_deref().unwrap_or_default(),
