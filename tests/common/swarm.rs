@@ -128,6 +128,11 @@ impl Swarm {
         self.peers[id] = None;
     }
 
+    /// The local port of an open connection.
+    pub(crate) fn port(&self, id: PeerId) -> Option<u16> {
+        Some(self.peers[id].as_ref()?.socket.local_addr().ok()?.as_socket()?.port())
+    }
+
     pub(crate) fn is_open(&self, id: PeerId) -> bool {
         self.peers[id].is_some()
     }

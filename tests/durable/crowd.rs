@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -265,8 +266,29 @@ impl<'b> Crowd<'b> {
             if self.turn() {
                 heard = Instant::now();
             }
-            assert!(heard.elapsed() < PATIENCE, "waiting for {what}");
+            assert!(heard.elapsed() < PATIENCE, "waiting for {what}\n{}", self.describe());
         }
+    }
+
+    /// Who has what, and what the kernel knows of the connections.
+    fn describe(&self) -> String {
+        let mut text = format!("{} updates sent\n", self.book.sent.len());
+        for (peer, Received { head, got, ended, .. }) in &self.streams {
+            let (port, last) = (self.swarm.port(*peer), got.last());
+            let began = !head.is_empty();
+            let line = format!(
+                "{peer} on {port:?}: {} updates, the last {last:?}, began {began}, ended {ended}\n",
+                got.len()
+            );
+            text.push_str(&line);
+        }
+        let open = self.publishers.values().flatten().count();
+        text.push_str(&format!("{open} answers are awaited\n"));
+        let ours = format!("( sport = :{port} or dport = :{port} )", port = self.addr.port());
+        if let Ok(output) = Command::new("ss").args(["-tnOiem", &ours]).output() {
+            text.push_str(&String::from_utf8_lossy(&output.stdout));
+        }
+        text
     }
 
     /// Takes in everything that was still on its way when the hub ended.
