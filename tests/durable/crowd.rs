@@ -273,15 +273,18 @@ impl<'b> Crowd<'b> {
     /// Who has what, and what the kernel knows of the connections.
     fn describe(&self) -> String {
         let mut text = format!("{} updates sent\n", self.book.sent.len());
-        for (peer, Received { head, got, ended, .. }) in &self.streams {
-            let (port, last) = (self.swarm.port(*peer), got.last());
-            let began = !head.is_empty();
-            let line = format!(
-                "{peer} on {port:?}: {} updates, the last {last:?}, began {began}, ended {ended}\n",
-                got.len()
-            );
-            text.push_str(&line);
+        for (peer, stream) in &self.streams {
+            let (port, since) = (self.swarm.port(*peer), stream.last_event_id());
+            let Received { got, ended, sent_before, .. } = stream;
+            text.push_str(&format!(
+                "{peer} on {port:?}: since {since:?}, began after {sent_before} were sent, \
+                 {} updates, the last {:?}, ended {ended}\n",
+                got.len(),
+                got.last()
+            ));
         }
+        let last = self.book.sent.last().map(|sent| &sent.id);
+        text.push_str(&format!("the last of all is {last:?}\n"));
         let open = self.publishers.values().flatten().count();
         text.push_str(&format!("{open} answers are awaited\n"));
         let ours = format!("( sport = :{port} or dport = :{port} )", port = self.addr.port());
