@@ -1,10 +1,12 @@
 //! What only all settings together can tell: what is missing, what does not fit, what is risky.
 
+use url::{Host, Url};
+
 use super::{
     keys::{self, IssuerKey, IssuerKeySet},
     load::{Mistake, Notice},
     setting::Source,
-    tree::{Config, Embedded, LogLevel, ReusedIds, SyncMode, Transport},
+    tree::{Config, Embedded, LogLevel, Origins, ReusedIds, SyncMode, Transport},
     units::format_size,
 };
 use crate::{
@@ -184,6 +186,31 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
                 .to_owned(),
         );
     }
+    if config.access.cors_origins == Origins::Any && !config.access.anonymous {
+        warn(
+            "cors_origins * goes without cookies: pages of other origins need a token of their \
+             own; to let pages subscribe with a cookie, list their origins"
+                .to_owned(),
+        );
+    }
+    if config.access.publish_origins == Origins::Any {
+        warn(
+            "publish_origins * lets any page publish with its visitor's cookie: list the origins \
+             whose pages may"
+                .to_owned(),
+        );
+    }
+    let local = local_names(config);
+    if !local.is_empty() && !config.listen.is_loopback() {
+        warn(format!(
+            "{} the name of this very machine: to clients on others it means themselves; is it \
+             left over from trying things out?",
+            match local.as_slice() {
+                [one] => format!("{one} is"),
+                _ => format!("{} are", local.join(", ")),
+            }
+        ));
+    }
     if config.legacy().is_some() {
         warn(
             "clients of 0.x are served: `topic` parameters, tokens without a type, an expiry or an \
@@ -192,6 +219,34 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
         );
     }
     warnings
+}
+
+/// The settings that name this machine as only itself does.
+fn local_names(config: &Config) -> Vec<String> {
+    let Config { identity, access, .. } = config;
+    let is_local = |url: &str| {
+        let host = Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+        host.is_some_and(|host| match host {
+            Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+            Host::Ipv4(ip) => ip.is_loopback(),
+            Host::Ipv6(ip) => ip.is_loopback(),
+        })
+    };
+    let listed = |origins: &Origins| match origins {
+        Origins::Any => Vec::new(),
+        Origins::Listed(origins) => origins.clone(),
+    };
+    let named: [(&str, Vec<String>); 5] = [
+        ("resource_identifier", identity.resource_identifier.iter().cloned().collect()),
+        ("public_urls", identity.public_urls.clone()),
+        ("cors_origins", listed(&access.cors_origins)),
+        ("publish_origins", listed(&access.publish_origins)),
+        ("issuer", access.issuers().flatten().map(str::to_owned).collect()),
+    ];
+    let first_local = |(name, values): &(&str, Vec<String>)| {
+        values.iter().find(|value| is_local(value)).map(|value| format!("{name} {value}"))
+    };
+    named.iter().filter_map(first_local).collect()
 }
 
 /// How much history is kept on disk and where, and what may be lost of it.

@@ -7,13 +7,18 @@
 //! `{$NAME:default}` are replaced before words are told apart, so that one can hold several;
 //! `{env.NAME}` and `{file./path}` are replaced inside a word, which stays one word.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// One directive with everything that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {
     /// The line that it begins on; the first one is 1.
     pub line: usize,
+    /// Empty for a block at the head of a text, which has no name.
     pub name: String,
     pub words: Vec<String>,
     pub block: Option<Vec<Directive>>,
@@ -27,6 +32,20 @@ impl fmt::Display for Directive {
 }
 
 impl Directive {
+    /// What follows the name, on one line and without quotes.
+    pub(super) fn tail(&self) -> String {
+        let mut tail = self.words.join(" ");
+        if let Some(block) = &self.block {
+            tail.push_str(" {");
+            for inner in block {
+                tail.push_str(&format!(" {} {}", inner.name, inner.tail()));
+                tail.truncate(tail.trim_end().len());
+            }
+            tail.push_str(" }");
+        }
+        tail.trim_start().to_owned()
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         let indent = "\t".repeat(depth);
         write!(f, "{indent}{}", Quoted(&self.name))?;
@@ -73,10 +92,39 @@ pub(super) struct Placeholders<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// The text of a file, or why there is none.
     pub read_file: &'a dyn Fn(&str) -> Result<String, String>,
+    /// The variables that placeholders named, set or not.
+    named: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Placeholders<'a> {
+    pub(super) fn new(
+        environment: &'a BTreeMap<String, String>,
+        read_file: &'a dyn Fn(&str) -> Result<String, String>,
+    ) -> Self {
+        Placeholders { environment, read_file, named: RefCell::default() }
+    }
+
+    /// The variables that were named since this was asked last.
+    pub(super) fn take_named(&self) -> BTreeSet<String> {
+        self.named.take()
+    }
+
+    /// Whether the variable is set to something.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.environment.get(name).is_some_and(|value| !value.is_empty())
+    }
+
+    fn variable(&self, name: &str) -> Option<&'a str> {
+        self.named.borrow_mut().insert(name.to_owned());
+        self.environment.get(name).map(String::as_str)
+    }
 }
 
 /// Blocks inside blocks: more than any directive has, less than the stack holds.
 const DEPTH_MAX: usize = 16;
+
+/// What is wrong about a block without a name, where none is possible.
+pub(super) const WITHOUT_NAME: &str = "a block `{` without a directive in front of it";
 
 /// Reads a text.
 pub(super) fn parse(
@@ -115,9 +163,12 @@ fn parse_block(
         match kind {
             TokenKind::LineEnd => {}
             TokenKind::Word(name) => directives.push(parse_directive(tokens, line, name, depth)?),
-            TokenKind::Open => {
-                return Err(error(line, "a block `{` without a directive in front of it"));
+            TokenKind::Open if opened.is_none() && directives.is_empty() => {
+                let block = parse_block(tokens, Some(line), depth + 1)?;
+                let (name, words) = (String::new(), Vec::new());
+                directives.push(Directive { line, name, words, block: Some(block) });
             }
+            TokenKind::Open => return Err(error(line, WITHOUT_NAME)),
             TokenKind::Close if opened.is_some() => return Ok(directives),
             TokenKind::Close => return Err(error(line, "a `}` that closes nothing")),
         }
@@ -216,8 +267,8 @@ impl<'a> Lexer<'a> {
             return false;
         }
         let (name, default) = inner.split_once(':').unwrap_or((inner, ""));
-        let value = self.placeholders.environment.get(name).filter(|value| !value.is_empty());
-        self.inserted = Some(value.map_or(default, String::as_str));
+        let value = self.placeholders.variable(name).filter(|value| !value.is_empty());
+        self.inserted = Some(value.unwrap_or(default));
         self.rest = rest;
         true
     }
@@ -309,7 +360,7 @@ impl<'a> Lexer<'a> {
             rest = &rest[start..];
             let inner = rest[1..].split_once('}').map(|(inner, _)| inner);
             if let Some(name) = inner.and_then(|inner| inner.strip_prefix("env.")) {
-                replaced.push_str(self.placeholders.environment.get(name).map_or("", |v| v));
+                replaced.push_str(self.placeholders.variable(name).unwrap_or(""));
             } else if let Some(path) = inner.and_then(|inner| inner.strip_prefix("file.")) {
                 replaced.push_str(without_line_end(&(self.placeholders.read_file)(path)?));
             } else {
@@ -346,7 +397,7 @@ mod tests {
             "/key" => Ok("from file\r\n".to_owned()),
             _ => Err(format!("no file {path}")),
         };
-        parse(text, &Placeholders { environment: &environment, read_file: &read_file })
+        parse(text, &Placeholders::new(&environment, &read_file))
     }
 
     /// Directives on one line each: `line name|word|word{inner}`.
@@ -376,6 +427,7 @@ mod tests {
             ("a { }", "1 a{}"),
             ("a \"{\" b{ }c", "1 a|{|b{|}c"),
             ("a b \\\n c\nd", "1 a|b|c; 3 d"),
+            ("{\n a\n}\nb", "1 {2 a}; 4 b"),
             ("a \"b\nc\"\nd", "1 a|b\nc; 3 d"),
         ] {
             let directives = parse_with(text, &[]).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -388,6 +440,29 @@ mod tests {
         let text = "a b \"c d\" \"\" \"{\" \"#x\" \"say \\\"hi\\\"\" {\n\tb {\n\t\tc\n\t}\n}";
         let directives = parse_with(text, &[]).unwrap();
         assert_eq!(directives[0].to_string(), text);
+    }
+
+    #[test]
+    fn what_follows_a_name_is_told_on_one_line() {
+        for (text, tail) in [
+            ("a", ""),
+            ("a b \"c d\"", "b c d"),
+            ("a b {\n c d\n e {\n f\n }\n}", "b { c d e { f } }"),
+            ("a {\n}", "{ }"),
+        ] {
+            assert_eq!(parse_with(text, &[]).unwrap()[0].tail(), tail, "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_that_are_named_are_known() {
+        let environment = BTreeMap::new();
+        let read_file = |path: &str| Err(path.to_owned());
+        let placeholders = Placeholders::new(&environment, &read_file);
+        parse("a {$B:c} x{env.D}", &placeholders).unwrap();
+        let named = placeholders.take_named();
+        assert_eq!(named.iter().map(String::as_str).collect::<Vec<_>>(), ["B", "D"]);
+        assert!(placeholders.take_named().is_empty());
     }
 
     #[test]
@@ -417,7 +492,8 @@ mod tests {
         for (text, line, problem) in [
             ("a\nb {\n c", 2, "the block that begins here is not closed by a `}`"),
             ("a\n}", 2, "a `}` that closes nothing"),
-            ("{ a }", 1, "a block `{` without a directive in front of it"),
+            ("a\n{ a }", 2, WITHOUT_NAME),
+            ("a {\n { b }\n}", 2, WITHOUT_NAME),
             ("a\nb \"c\n", 2, "the quote \" that begins here is not closed"),
             ("a\n\nb {file./none}", 3, "no file /none"),
             (&*deep, DEPTH_MAX + 1, "too many blocks inside blocks"),

@@ -1,21 +1,28 @@
 //! Collects what was given for each setting, source by source, without understanding it yet.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
+    caddyfile::{self, Caddyfile, idle, not_yet},
     dev,
     directives::{self, Directive, Placeholders},
     load::{Mistake, Notice, Said, Sources},
+    reference::{self, Fate, Place},
     setting::{Given, Kind, Setting, Source},
     settings::settings,
     tree::LogLevel,
     units::nearest,
-    words,
 };
 
 /// The default for a hub inside an application: a library does not write to the working directory
 /// unasked.
 const APPLICATION_TRANSPORT: &str = "memory";
+
+/// Where a site listens whose address asks for HTTPS by default.
+const SITE_LISTEN: &str = ":80 :8080";
 
 /// What was given, by the name of the setting; what wins stands last.
 pub(super) struct Gathered {
@@ -26,10 +33,8 @@ pub(super) struct Gathered {
 
 pub(super) fn gather(sources: &Sources<'_>) -> Gathered {
     let mut gatherer = Gatherer {
-        placeholders: Placeholders {
-            environment: sources.environment,
-            read_file: sources.read_file,
-        },
+        placeholders: Placeholders::new(sources.environment, sources.read_file),
+        placed: BTreeSet::new(),
         gathered: Gathered { givens: BTreeMap::new(), mistakes: Vec::new(), notices: Vec::new() },
     };
     gatherer.defaults();
@@ -44,7 +49,7 @@ pub(super) fn gather(sources: &Sources<'_>) -> Gathered {
     if let Some(file) = sources.file {
         let name: Arc<str> = file.name.into();
         let source = |line| Source::File { name: name.clone(), line };
-        gatherer.directives(file.text, &source);
+        gatherer.file(file.text, &source);
     }
     gatherer.environment(sources);
     for (setting, values) in sources.flags {
@@ -64,6 +69,8 @@ fn find(name: &str) -> Option<&'static Setting> {
 
 struct Gatherer<'a> {
     placeholders: Placeholders<'a>,
+    /// Variables that a `Caddyfile` has put where they belong.
+    placed: BTreeSet<String>,
     gathered: Gathered,
 }
 
@@ -75,7 +82,11 @@ impl Gatherer<'_> {
     }
 
     fn environment(&mut self, sources: &Sources<'_>) {
-        let value = |name: &str| sources.environment.get(name).filter(|value| !value.is_empty());
+        let placed = std::mem::take(&mut self.placed);
+        let is_free = |name: &str| !placed.contains(name);
+        let value = |name: &str| {
+            sources.environment.get(name).filter(|value| !value.is_empty() && is_free(name))
+        };
         for setting in settings() {
             let variables = setting.variables();
             let given = variables.iter().find_map(|v| Some((v, value(&v.name)?)));
@@ -87,14 +98,23 @@ impl Gatherer<'_> {
                 }
             }
         }
-        if let Some(text) = value(words::GLOBAL_OPTIONS) {
-            self.global_options(text);
+        if let Some(text) = value(reference::GLOBAL) {
+            let source = |line| Source::VariableLine { name: reference::GLOBAL, line };
+            for directive in self.parse(text, &source).into_iter().flatten() {
+                self.global_option(directive, &source);
+            }
         }
-        if let Some(text) = value(words::EXTRA_DIRECTIVES) {
-            let source = |line| Source::VariableLine { name: words::EXTRA_DIRECTIVES, line };
+        if let Some(text) = value(reference::SITE) {
+            let source = |line| Source::VariableLine { name: reference::SITE, line };
+            let directives = self.parse(text, &source);
+            let told = directives.map(caddyfile::read_site).unwrap_or_default();
+            self.caddyfile(told, &source);
+        }
+        if let Some(text) = value(reference::EXTRA_DIRECTIVES) {
+            let source = |line| Source::VariableLine { name: reference::EXTRA_DIRECTIVES, line };
             self.directives(text, &source);
         }
-        for (name, _) in sources.environment.iter().filter(|(_, value)| !value.is_empty()) {
+        for name in sources.environment.keys().filter(|name| value(name).is_some()) {
             self.other_variable(name);
         }
     }
@@ -170,22 +190,78 @@ impl Gatherer<'_> {
         }
     }
 
+    /// Takes the configuration file, of the hub's own kind or a `Caddyfile`.
+    fn file(&mut self, text: &str, source: &dyn Fn(usize) -> Source) {
+        self.placeholders.take_named();
+        let Some(directives) = self.parse(text, source) else { return };
+        if caddyfile::is_one(&directives) {
+            self.placed = self.placeholders.take_named();
+            self.caddyfile(caddyfile::read(directives), source);
+        } else {
+            self.take(directives, source);
+        }
+    }
+
     /// Takes a text of directives: bare, or in a `mercure` block.
     fn directives(&mut self, text: &str, source: &dyn Fn(usize) -> Source) {
+        let directives = self.parse(text, source);
+        self.take(directives.unwrap_or_default(), source);
+    }
+
+    fn parse(&mut self, text: &str, source: &dyn Fn(usize) -> Source) -> Option<Vec<Directive>> {
         match directives::parse(text, &self.placeholders) {
-            Ok(directives) => {
-                for directive in directives {
-                    if directive.name == "mercure" && directive.words.is_empty() {
-                        for inner in directive.block.into_iter().flatten() {
-                            self.directive(inner, source);
-                        }
-                    } else {
-                        self.directive(directive, source);
-                    }
-                }
+            Ok(directives) => Some(directives),
+            Err(error) => {
+                self.mistake(source(error.line), error.problem);
+                None
             }
-            Err(error) => self.mistake(source(error.line), error.problem),
         }
+    }
+
+    fn take(&mut self, directives: Vec<Directive>, source: &dyn Fn(usize) -> Source) {
+        for directive in directives {
+            if directive.name == "mercure" && directive.words.is_empty() {
+                self.take(directive.block.unwrap_or_default(), source);
+            } else {
+                self.directive(directive, source);
+            }
+        }
+    }
+
+    fn caddyfile(&mut self, file: Caddyfile, source: &dyn Fn(usize) -> Source) {
+        let Caddyfile { options, addresses, addresses_line, hub, idle, mistakes } = file;
+        for option in options {
+            self.global_option(option, source);
+        }
+        if !addresses.is_empty() {
+            self.site_addresses(addresses, source(addresses_line));
+        }
+        // Keys come from variables there, which may not be set.
+        self.take(hub.into_iter().filter_map(without_empty_keys).collect(), source);
+        for (line, text) in idle {
+            self.without_effect(source(line), text);
+        }
+        for (line, problem) in mistakes {
+            self.mistake(source(line), problem);
+        }
+    }
+
+    /// The reference's own files name `localhost`, with HTTPS, where no name is given.
+    fn site_addresses(&mut self, addresses: Vec<String>, source: Source) {
+        let is_default = addresses == ["localhost"]
+            && self.placed.contains(reference::SERVER_NAME)
+            && !self.placeholders.has(reference::SERVER_NAME);
+        let listen = setting("listen");
+        if !is_default {
+            return self.push(listen, Given { source, words: addresses, block: None });
+        }
+        let text = format!(
+            "SERVER_NAME is not set, and `localhost` asks for HTTPS, which is not built yet: plain \
+             HTTP is served at {SITE_LISTEN}"
+        );
+        self.text(listen, SITE_LISTEN, &source);
+        let notice = Notice { level: LogLevel::Warn, source: Some(source), text };
+        self.gathered.notices.push(notice);
     }
 
     fn directive(&mut self, directive: Directive, source: &dyn Fn(usize) -> Source) {
@@ -195,45 +271,32 @@ impl Gatherer<'_> {
             let Directive { words, block, .. } = directive;
             return self.push(setting, Given { source, words, block });
         }
-        if let Some((_, reason)) = words::WITHOUT_EFFECT.iter().find(|(word, _)| *word == name) {
-            return self.without_effect(source, format!("{name} has no effect: {reason}"));
-        }
-        let problem = if words::DIRECTIVES_TO_COME.contains(&name) {
-            not_yet(name)
-        } else if directive.block.iter().flatten().any(|inner| is_site_word(&inner.name)) {
-            format!(
-                "`{name}`: a Caddyfile with site blocks is not supported yet by this version; \
-                 write only what stands inside `mercure {{ … }}`, and the address as `listen`"
-            )
-        } else {
-            unknown_directive(name)
+        let problem = match Place::Mercure.find(name, &directive.tail()) {
+            Some(Fate::NoEffect(reason)) => {
+                return self.without_effect(source, idle(name, reason));
+            }
+            Some(Fate::NotYet(until)) => not_yet(name, until),
+            _ if name.is_empty() => directives::WITHOUT_NAME.to_owned(),
+            _ => unknown_directive(name),
         };
         self.mistake(source, problem);
     }
 
-    /// `GLOBAL_OPTIONS`: what the reference's image writes at the head of its Caddyfile.
-    fn global_options(&mut self, text: &str) {
-        let source = |line| Source::VariableLine { name: words::GLOBAL_OPTIONS, line };
-        let directives = match directives::parse(text, &self.placeholders) {
-            Ok(directives) => directives,
-            Err(error) => return self.mistake(source(error.line), error.problem),
-        };
-        for directive in directives {
-            let name = directive.name.as_str();
-            let idle = words::GLOBAL_WITHOUT_EFFECT
-                .iter()
-                .find(|(word, value, _)| *word == name && directive.words.join(" ") == *value);
-            if words::GLOBAL_SETTINGS.contains(&name) {
-                self.directive(directive, &source);
-            } else if let Some((word, value, reason)) = idle {
-                let given = format!("{word} {value}");
-                let text = format!("{} has no effect: {reason}", given.trim_end());
-                self.without_effect(source(directive.line), text);
-            } else if words::GLOBAL_TO_COME.contains(&name) {
-                self.mistake(source(directive.line), not_yet(name));
-            } else {
-                let problem = format!("`{name}` is not an option that this hub knows");
-                self.mistake(source(directive.line), problem);
+    /// What the reference's image writes at the head of its `Caddyfile`.
+    fn global_option(&mut self, directive: Directive, source: &dyn Fn(usize) -> Source) {
+        let (name, line) = (directive.name.clone(), directive.line);
+        match Place::Global.find(&name, &directive.tail()) {
+            Some(Fate::Setting(_)) => self.directive(directive, source),
+            Some(Fate::NoEffect(reason)) => {
+                let given = format!("{name} {}", directive.tail());
+                self.without_effect(source(line), idle(given.trim_end(), reason));
+            }
+            Some(Fate::NotYet(until)) => self.mistake(source(line), not_yet(&name, until)),
+            Some(Fate::Directives) | None => {
+                let known = Place::Global.words().iter().map(|word| word.name);
+                let hint = did_you_mean(nearest(&name, known).filter(|known| *known != name));
+                let problem = format!("`{name}` is not an option that this hub knows{hint}");
+                self.mistake(source(line), problem);
             }
         }
     }
@@ -241,21 +304,24 @@ impl Gatherer<'_> {
     /// Looks at a variable that is set but may be no setting's.
     fn other_variable(&mut self, name: &str) {
         let source = Source::Variable(name.to_owned());
-        let known = &words::VARIABLES_WITHOUT_EFFECT;
-        if let Some((_, reason)) = known.iter().find(|(word, _)| *word == name) {
-            return self.without_effect(source, format!("no effect: {reason}"));
-        }
-        if words::VARIABLES_TO_COME.contains(&name) {
-            let problem = "this variable is not supported yet by this version; unset it";
-            return self.mistake(source, problem.to_owned());
+        match Place::Environment.find(name, "") {
+            Some(Fate::NoEffect(reason)) => {
+                return self.without_effect(source, format!("no effect: {reason}"));
+            }
+            Some(Fate::NotYet(until)) => {
+                let problem =
+                    format!("this variable is not supported yet by this version; {until}");
+                return self.mistake(source, problem);
+            }
+            _ => {}
         }
         let is_ours = name.starts_with("PETASOS_") || name.starts_with("MERCURE_");
-        if !is_ours || words::is_service_link(name) {
+        if !is_ours || reference::is_service_link(name) {
             return;
         }
         let known: Vec<String> =
             settings().flat_map(Setting::variables).map(|variable| variable.name).collect();
-        let others = words::COMMAND_VARIABLES.into_iter().chain([words::EXTRA_DIRECTIVES]);
+        let others = reference::COMMAND_VARIABLES.into_iter().chain([reference::EXTRA_DIRECTIVES]);
         let known: Vec<&str> = known.iter().map(String::as_str).chain(others).collect();
         if !known.contains(&name) {
             let hint = did_you_mean(nearest(name, known));
@@ -282,13 +348,28 @@ impl Gatherer<'_> {
     }
 }
 
-/// What only stands in the site blocks of a Caddyfile.
-fn is_site_word(name: &str) -> bool {
-    ["mercure", "route", "handle", "encode", "respond", "reverse_proxy"].contains(&name)
-}
-
-fn not_yet(word: &str) -> String {
-    format!("`{word}` is not supported yet by this version")
+/// Takes out the keys that are empty; `None`: nothing is left.
+fn without_empty_keys(mut directive: Directive) -> Option<Directive> {
+    let is_empty = |key: &Directive| key.words.first().is_some_and(String::is_empty);
+    match directive.name.as_str() {
+        "publisher_jwt" | "subscriber_jwt" | "publisher_jwks_url" | "subscriber_jwks_url"
+            if is_empty(&directive) =>
+        {
+            None
+        }
+        "issuer" => {
+            let Some(roles) = &mut directive.block else { return Some(directive) };
+            let mut had_empty = false;
+            for keys in roles.iter_mut().filter_map(|role| role.block.as_mut()) {
+                had_empty |= keys.iter().any(is_empty);
+                keys.retain(|key| !is_empty(key));
+            }
+            roles.retain(|role| role.block.as_ref().is_none_or(|keys| !keys.is_empty()));
+            let is_left = roles.iter().any(|role| role.block.is_some());
+            (is_left || !had_empty).then_some(directive)
+        }
+        _ => Some(directive),
+    }
 }
 
 fn unknown_directive(name: &str) -> String {
@@ -296,8 +377,7 @@ fn unknown_directive(name: &str) -> String {
     let as_directive = name.trim_start_matches('-').replace('-', "_");
     let known = settings()
         .flat_map(|setting| std::iter::once(setting.name).chain(setting.aliases.iter().copied()))
-        .chain(words::DIRECTIVES_TO_COME)
-        .chain(words::WITHOUT_EFFECT.into_iter().map(|(word, _)| word))
+        .chain(Place::Mercure.words().iter().map(|word| word.name))
         .chain(["mercure"]);
     format!("unknown directive `{name}`{}", did_you_mean(nearest(&as_directive, known)))
 }

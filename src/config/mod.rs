@@ -7,12 +7,14 @@
 
 mod access;
 mod addresses;
+mod caddyfile;
 mod checks;
 mod dev;
 mod directives;
 mod gather;
 mod keys;
 mod load;
+pub mod reference;
 mod setting;
 mod settings;
 #[cfg(test)]
@@ -20,7 +22,6 @@ mod tests;
 mod transport;
 mod tree;
 mod units;
-mod words;
 
 pub use addresses::parse_admin;
 pub use dev::DEV_ISSUER;

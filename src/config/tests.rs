@@ -11,6 +11,8 @@ use std::{
 use super::*;
 use crate::auth::{Role, key::Algorithm};
 
+mod caddyfile;
+
 /// 32 bytes: nothing to complain about.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
@@ -503,9 +505,17 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         (
             "localhost {\n mercure {\n }\n}",
-            "hub.conf:1: `localhost`: a Caddyfile with site blocks is not supported yet by this \
-             version; write only what stands inside `mercure { … }`, and the address as `listen`",
+            "hub.conf:1: listen: `localhost` asks for HTTPS, which is not built yet; for plain \
+             HTTP write it like :80, http://host or host:8080",
         ),
+        (
+            "{\n admin off\n storage redis\n}\n:80 {\n tls internal\n mercure {\n heartbeet 1s\n }\n}",
+            "hub.conf:3: `storage` is not an option that this hub knows\n\
+             hub.conf:6: `tls` is not supported yet by this version; let a proxy that ends TLS \
+             stand before the hub\n\
+             hub.conf:8: unknown directive `heartbeet`; did you mean `heartbeat`?",
+        ),
+        ("anonymous\n{\n debug\n}", "hub.conf:2: a block `{` without a directive in front of it"),
         (
             "issuer urn:a {\n jwks_uri x\n}",
             "hub.conf:1: issuer: `jwks_uri` is not known in an issuer; `publisher`, `subscriber` \
@@ -587,18 +597,32 @@ fn mistakes_elsewhere_name_their_source() {
         ),
         (
             "GLOBAL_OPTIONS",
-            "debug\nservers",
-            "GLOBAL_OPTIONS:2: `servers` is not an option that this hub knows",
+            "debug\nserver",
+            "GLOBAL_OPTIONS:2: `server` is not an option that this hub knows; did you mean \
+             `servers`?",
+        ),
+        (
+            "GLOBAL_OPTIONS",
+            "servers {\n trusted_proxies static 10.0.0.0/8\n}",
+            "GLOBAL_OPTIONS:1: `servers` is not an option that this hub knows",
         ),
         (
             "GLOBAL_OPTIONS",
             "email me@example.com",
-            "GLOBAL_OPTIONS:1: `email` is not supported yet by this version",
+            "GLOBAL_OPTIONS:1: `email` is not supported yet by this version; let a proxy that ends \
+             TLS stand before the hub",
         ),
         (
             "CADDY_EXTRA_CONFIG",
             "x",
-            "CADDY_EXTRA_CONFIG: this variable is not supported yet by this version; unset it",
+            "CADDY_EXTRA_CONFIG: this variable is not supported yet by this version; what it holds \
+             belongs to a web server before the hub: unset it",
+        ),
+        (
+            "CADDY_SERVER_EXTRA_DIRECTIVES",
+            "encode gzip\nreverse_proxy app:80",
+            "CADDY_SERVER_EXTRA_DIRECTIVES:2: `reverse_proxy` is not the hub's: it serves nothing \
+             but the hub; remove the line, and let a web server that stands before the hub do it",
         ),
         (
             "SERVER_NAME",
@@ -745,6 +769,22 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
     assert_eq!(open.len(), 2, "{open:?}");
     assert!(open[0].starts_with("tokens travel unencrypted: [::]:80 is plain HTTP"));
     assert!(open[1].starts_with("the audience of tokens is taken from the host"));
+
+    for (file, expected) in [
+        ("cors_origins *", "cors_origins * goes without cookies"),
+        ("publish_origins *", "publish_origins * lets any page publish"),
+        (
+            "listen :80\nresource_identifier http://hub.localhost:1/\ncors_origins https://a http://[::1]",
+            "resource_identifier http://hub.localhost:1/, cors_origins http://[::1] are the name",
+        ),
+        ("listen :80\npublic_urls http://127.0.0.2", "public_urls http://127.0.0.2/ is the name"),
+    ] {
+        let found = notices(&Given { file, variables: &strict, ..Given::default() });
+        assert!(found.contains(expected), "{file}: {found}");
+    }
+    for file in ["cors_origins *\nanonymous", "cors_origins http://localhost:3000"] {
+        assert_eq!(notices(&Given { file, variables: &strict, ..Given::default() }), "", "{file}");
+    }
 
     for (file, variable, expected) in [
         (

@@ -9,12 +9,13 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{
+    caddyfile::{idle, not_yet},
     directives::Directive,
     load::{Draft, Notice},
+    reference::{Fate, Place},
     setting::{Given, Source},
     settings::set,
     tree::{Embedded, LogLevel, SyncMode, Transport},
-    words,
 };
 
 #[cfg(test)]
@@ -29,8 +30,6 @@ const HISTORY: &str = "history";
 /// Of the embedded history beside a file of that name, which may be somebody's BoltDB.
 const SUFFIX: &str = ".petasos";
 
-const KNOWN_ELSEWHERE: [&str; 5] = ["redis", "postgres", "postgresql", "nats", "kafka"];
-
 /// What was asked for, in whatever form.
 struct Asked {
     name: String,
@@ -44,13 +43,14 @@ pub(super) fn store(draft: &mut Draft, given: &Given) -> Result<(), String> {
     let transport = &mut draft.config.log.transport;
     set(transport, asked.parse(&draft.config.data_dir))?;
     if let Transport::Embedded(_) = transport {
-        let is_given = |name: &str| asked.options.iter().any(|option| option.name == name);
-        let idle = words::BOLT_WITHOUT_EFFECT.iter().filter(|(name, _)| is_given(name));
-        draft.notices.extend(idle.map(|(name, reason)| Notice {
-            level: LogLevel::Info,
-            source: Some(given.source.clone()),
-            text: format!("transport: {name} has no effect: {reason}"),
-        }));
+        for option in &asked.options {
+            let Some(Fate::NoEffect(reason)) = Place::Bolt.find(&option.name, "") else { continue };
+            draft.notices.push(Notice {
+                level: LogLevel::Info,
+                source: Some(given.source.clone()),
+                text: format!("transport: {}", idle(&option.name, reason)),
+            });
+        }
     }
     Ok(())
 }
@@ -120,10 +120,9 @@ impl Asked {
             "local" => Err("the transport `local` has no options".to_owned()),
             "memory" => parse_memory(&self.options),
             name if is_embedded(name) => parse_embedded(name, &self.options, data_dir),
-            name if KNOWN_ELSEWHERE.contains(&name) => Err(format!(
-                "the transport `{name}` is not supported yet by this version; use embedded, \
-                 memory or local"
-            )),
+            name if let Some(Fate::NotYet(until)) = Place::Transport.find(name, "") => {
+                Err(format!("the transport {}", not_yet(name, until)))
+            }
             // Unknown URLs may hold passwords.
             _ if self.is_url => Err("the URL's scheme is not a transport; use embedded://, \
                                      memory:// or local://"

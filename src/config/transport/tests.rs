@@ -126,9 +126,9 @@ fn options_without_effect_are_told_of() {
     assert_eq!(
         told("bolt://x?cleanup_frequency=0&bucket_name=b"),
         [
-            "--dev: transport: bucket_name has no effect: the history is no BoltDB file",
             "--dev: transport: cleanup_frequency has no effect: what is beyond the limits goes at \
              once",
+            "--dev: transport: bucket_name has no effect: the history is no BoltDB file",
         ]
     );
 }
