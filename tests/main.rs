@@ -16,6 +16,7 @@ mod cookies;
 mod cors;
 mod discovery;
 mod drivers;
+mod drop_in;
 mod durable;
 mod embedding;
 mod examples;

@@ -207,7 +207,8 @@ mod tests {
             ),
             ("a.example:80\n\nroute {\n encode gzip\n mercure {\n name a\n}\n}", "a.example:80"),
             (
-                "{\n debug\n}\n:80 {\n route {\n mercure {\n name a\n}\n}\n respond \"Not Found\" 404\n}",
+                "{\n debug\n}\n:80 {\n route {\n mercure {\n name a\n}\n}\n\
+                 respond \"Not Found\" 404\n}",
                 ":80",
             ),
             ("{\n debug\n}\nmercure {\n name a\n}", ""),
@@ -256,12 +257,13 @@ mod tests {
             ("log_skip /x", "3 log_skip has no effect: requests that are served are not logged"),
             (
                 "log {\n format filter {\n fields\n}\n}",
-                "3 log has no effect: tokens in URLs are never logged; see log_format and log_level",
+                "3 log has no effect: tokens in URLs are never logged; see log_format and \
+                 log_level",
             ),
             (
                 "log {\n output file /x\n}",
-                "3 log: only `format` is possible in it: the hub logs to standard error; send it where \
-              it should go, and see log_format and log_level",
+                "3 log: only `format` is possible in it: the hub logs to standard error; send it \
+                 where it should go, and see log_format and log_level",
             ),
             (
                 "mercure",

@@ -509,7 +509,8 @@ fn mistakes_in_files_get_a_line_each() {
              HTTP write it like :80, http://host or host:8080",
         ),
         (
-            "{\n admin off\n storage redis\n}\n:80 {\n tls internal\n mercure {\n heartbeet 1s\n }\n}",
+            "{\n admin off\n storage redis\n}\n:80 {\n tls internal\n mercure {\n heartbeet 1s\n\
+             }\n}",
             "hub.conf:3: `storage` is not an option that this hub knows\n\
              hub.conf:6: `tls` is not supported yet by this version; let a proxy that ends TLS \
              stand before the hub\n\
@@ -774,7 +775,8 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
         ("cors_origins *", "cors_origins * goes without cookies"),
         ("publish_origins *", "publish_origins * lets any page publish"),
         (
-            "listen :80\nresource_identifier http://hub.localhost:1/\ncors_origins https://a http://[::1]",
+            "listen :80\nresource_identifier http://hub.localhost:1/\n\
+             cors_origins https://a http://[::1]",
             "resource_identifier http://hub.localhost:1/, cors_origins http://[::1] are the name",
         ),
         ("listen :80\npublic_urls http://127.0.0.2", "public_urls http://127.0.0.2/ is the name"),

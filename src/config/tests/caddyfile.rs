@@ -89,7 +89,8 @@ fn addresses(config: &Config) -> Vec<String> {
 
 #[test]
 fn the_files_of_the_reference_are_read() {
-    let extra = "anonymous\ncors_origins https://a.example\nissuer urn:b {\n publisher {\n jwt {env.OTHER}\n}\n}";
+    let extra = "anonymous\ncors_origins https://a.example\n\
+                 issuer urn:b {\n publisher {\n jwt {env.OTHER}\n}\n}";
     let variables = [
         ("SERVER_NAME", ":8000, :8001"),
         ("GLOBAL_OPTIONS", "debug\nservers {\n\tmetrics\n}"),
