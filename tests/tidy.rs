@@ -229,7 +229,7 @@ fn the_runtime_is_named_in_one_folder(source: &Source) -> Findings {
 
 /// Who may use whom: everybody only what stands further down.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("main", &["app", "cli"]),
+    ("main", &["app", "cli", "auth", "config"]),
     ("lib", &[]),
     (
         "app",

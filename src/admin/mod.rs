@@ -18,10 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
+
 use self::pages::Pages;
 use crate::{
     http::{
+        body::BodyLength,
         fields::Fields,
+        head::Head,
         media::ProblemForm,
         reader::{HeadReader, Limits},
         response::{Envelope, Response},
@@ -32,6 +36,8 @@ use crate::{
 
 /// Connections at a time; more are closed at once.
 const CONNECTIONS_MAX: usize = 64;
+/// Bytes of a body; a token has fewer.
+const BODY_MAX: u64 = 128 << 10;
 /// A client that sends or takes nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,7 +52,28 @@ pub struct Admin {
     /// The hub's name in the paths of its health checks.
     pub name: String,
     /// The settings in force, secrets masked.
-    pub config: String,
+    pub config: Arc<ArcSwap<String>>,
+    pub tokens: Arc<dyn Tokens>,
+}
+
+/// What is known of tokens and keys.
+pub trait Tokens: Send + Sync {
+    /// Why a token passes or fails.
+    fn explain(&self, token: &str) -> String;
+
+    /// How often tokens of each key were accepted.
+    fn uses(&self) -> Vec<KeyUse>;
+}
+
+/// How often tokens of a key were accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// Empty: the key is bound to none.
+    pub issuer: String,
+    pub role: String,
+    /// What the key is called; never the key.
+    pub key: String,
+    pub accepted: u64,
 }
 
 /// The address cannot be listened on.
@@ -168,10 +195,11 @@ fn serve(pages: &Pages, mut stream: TcpStream) -> io::Result<()> {
             Ok(Some((head, len))) => {
                 input.drain(..len);
                 let envelope = Envelope::for_request(&head, None, &no_cors);
-                let response = pages.answer(&head);
-                // No page takes a body: what follows one would be taken for a request.
-                let has_body = head.body != crate::http::body::BodyLength::None;
-                let response = if has_body { response.close() } else { response };
+                let response = match read_body(&head, &mut input, &mut stream)? {
+                    Some(body) => pages.answer(&head, &body),
+                    // What follows would be taken for a request.
+                    None => pages::too_large().close(),
+                };
                 response.encode(&envelope, &mut out)
             }
             Ok(None) => {
@@ -193,4 +221,28 @@ fn serve(pages: &Pages, mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// The body of a request; `None`: it is too large, or of a length that is not known beforehand.
+fn read_body(
+    head: &Head,
+    input: &mut Vec<u8>,
+    stream: &mut TcpStream,
+) -> io::Result<Option<Vec<u8>>> {
+    let len = match head.body {
+        BodyLength::None => 0,
+        BodyLength::Sized(len) if len <= BODY_MAX => len as usize,
+        BodyLength::Sized(_) | BodyLength::Chunked => return Ok(None),
+    };
+    if input.len() < len && head.header("Expect").is_some() {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    while input.len() < len {
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => input.extend_from_slice(&piece[..read]),
+        }
+    }
+    Ok(Some(input.drain(..len).collect()))
 }

@@ -21,22 +21,33 @@ const WELCOME: &str = "Petasos, for its operator:
 /mercure/health/live   200 if every worker still turns
 /metrics               numbers, as Prometheus reads them
 /config                the settings in force, secrets masked
+/token/explain         POST a token: why it passes or fails
 ";
 
 impl Pages {
-    pub(super) fn answer(&self, head: &Head) -> Response<'static> {
+    pub(super) fn answer(&self, head: &Head, body: &[u8]) -> Response<'static> {
+        if head.path() == EXPLAIN.as_bytes() {
+            return match head.method {
+                Method::Post => {
+                    let told = self.admin.tokens.explain(&String::from_utf8_lossy(body));
+                    Response::text(Status::Ok, told.into_bytes())
+                }
+                _ => Response::method_not_allowed("POST", ProblemForm::Text),
+            };
+        }
         if !matches!(head.method, Method::Get | Method::Head) {
             return Response::method_not_allowed("GET, HEAD", ProblemForm::Text);
         }
         let Ok(path) = std::str::from_utf8(head.path()) else { return not_found() };
-        let Admin { metrics, exchange, config, .. } = &self.admin;
+        let Admin { metrics, exchange, config, tokens, .. } = &self.admin;
         match path {
             "/" => Response::text(Status::Ok, WELCOME.as_bytes()),
             "/metrics" => {
-                let text = prometheus::text(metrics, exchange, self.started.elapsed());
+                let text =
+                    prometheus::text(metrics, exchange, &tokens.uses(), self.started.elapsed());
                 Response::with_body(Status::Ok, prometheus::CONTENT_TYPE, text.into_bytes())
             }
-            "/config" => Response::text(Status::Ok, config.clone().into_bytes()),
+            "/config" => Response::text(Status::Ok, config.load().as_bytes().to_vec()),
             path => match path.strip_prefix("/mercure/health/") {
                 Some(check) => self.health(check),
                 None => not_found(),
@@ -59,6 +70,14 @@ impl Pages {
             Some(problem) => Response::text(Status::ServiceUnavailable, problem.into_bytes()),
         }
     }
+}
+
+/// Not in a URL, which logs would keep.
+const EXPLAIN: &str = "/token/explain";
+
+pub(super) fn too_large() -> Response<'static> {
+    let told = &b"a body of a stated length, up to 128 KiB, is taken\n"[..];
+    Response::text(Status::ContentTooLarge, told)
 }
 
 fn not_found() -> Response<'static> {

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
+use super::KeyUse;
 use crate::metrics::{BOUNDS_MICROS, Metrics, Number, Problem, Refused, Worker};
 use crate::{hub::Reason, log::exchange::Exchange};
 
@@ -10,7 +11,12 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// Everything that there is to see. Names that begin with `mercure_` are those of the reference
 /// hub, with the same meaning.
-pub(super) fn text(metrics: &Metrics, exchange: &Exchange, uptime: Duration) -> String {
+pub(super) fn text(
+    metrics: &Metrics,
+    exchange: &Exchange,
+    uses: &[KeyUse],
+    uptime: Duration,
+) -> String {
     let mut page = Page { text: String::new(), metrics };
     page.sum("mercure_subscribers_connected", "gauge", "Subscribers now", |w| &w.subscribers);
     page.sum("mercure_subscribers_total", "counter", "Subscribers ever", |w| &w.subscribers_total);
@@ -35,6 +41,7 @@ pub(super) fn text(metrics: &Metrics, exchange: &Exchange, uptime: Duration) -> 
     page.each("petasos_replays_total", "counter", "Replays ever", |w| &w.replays_total);
     page.ended();
     page.refused();
+    page.keys(uses);
     page.fan_out();
 
     page.head("petasos_queue_updates", "gauge", "Committed updates that a worker has not taken");
@@ -118,6 +125,17 @@ impl Page<'_> {
         }
     }
 
+    fn keys(&mut self, uses: &[KeyUse]) {
+        let name = "petasos_tokens_accepted_total";
+        let help = "Requests with a token that was accepted, by the key that it is signed with";
+        self.head(name, "counter", help);
+        for KeyUse { issuer, role, key, accepted } in uses {
+            let (issuer, key) = (escaped(issuer), escaped(key));
+            let labels = format!("issuer=\"{issuer}\",role=\"{role}\",key=\"{key}\"");
+            self.line(name, &labels, *accepted);
+        }
+    }
+
     fn fan_out(&mut self) {
         let name = "petasos_fan_out_seconds";
         let help =
@@ -140,4 +158,9 @@ impl Page<'_> {
             self.line(&format!("{name}_count"), &labels, all);
         }
     }
+}
+
+/// A label's value as the format wants it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -293,7 +293,7 @@ impl Publisher {
         if size > settings.body_len_max {
             return Err(PublishError::TooLarge { len: size, len_max: settings.body_len_max });
         }
-        let endpoint = &settings.endpoint;
+        let endpoint = settings.endpoint.load();
         let fields = update.fields().map(Ok::<_, std::convert::Infallible>);
         let publication = Publication::parse(
             fields,

@@ -11,9 +11,10 @@ use super::{
     settings::{hub_url, settings_error},
 };
 use crate::{
+    admin::KeyUse,
     auth::{
         Role,
-        authority::{self, Authority, Issuer, RoleKeys, SetId},
+        authority::{self, Authority, Issuer, KeySource, RoleKeys, SetId, SourceKind},
         details::TokenLimits,
         key::{Algorithm, Key},
     },
@@ -26,23 +27,67 @@ use crate::{
 /// subscription is refused once never comes back.
 const FIRST_FETCH_WAIT: Duration = Duration::from_secs(3);
 
+/// More generations than the keys of one keyring have.
+const GENERATIONS: u64 = 1 << 32;
+
 /// A set, which several issuers and roles may share.
 type Set = (Location, Vec<Algorithm>);
 
-/// Ends the threads when it is dropped.
-pub(super) struct Keepers(pub(super) Arc<Keyring>);
+/// Keys with the threads that keep them fresh, which end when it is dropped.
+pub(super) struct Keepers {
+    pub(super) keyring: Arc<Keyring>,
+    sets: Vec<Set>,
+}
 
 impl Drop for Keepers {
     fn drop(&mut self) {
-        self.0.end();
+        self.keyring.end();
     }
 }
 
-/// Makes the keyring, and starts fetching.
-pub(super) fn start(config: &Config) -> Result<Keepers, ServeError> {
-    let (authority, sets) = authority(config)?;
-    let keyring = Arc::new(Keyring::new(authority, sets.len()));
-    let keepers = Keepers(Arc::clone(&keyring));
+impl Keepers {
+    /// How often tokens of each key were accepted.
+    pub(super) fn uses(&self) -> Vec<KeyUse> {
+        let told = |(source, accepted): (&KeySource, u64)| KeyUse {
+            issuer: source.issuer.as_deref().unwrap_or_default().to_owned(),
+            role: source.role.to_string(),
+            key: match source.kind {
+                SourceKind::Key(1) => "current".to_owned(),
+                SourceKind::Key(nth) => format!("current {nth}"),
+                SourceKind::Previous(_) => "previous".to_owned(),
+                SourceKind::Set(set) => self.sets[set.0].0.to_string(),
+            },
+            accepted,
+        };
+        self.keyring.uses().map(told).collect()
+    }
+}
+
+/// Makes the keyring, and starts fetching. `before`: the keys that were in use until now, of which
+/// the fetched ones stay in use until they are fetched again.
+pub(super) fn start(
+    config: &Config,
+    workers: usize,
+    before: Option<&Keepers>,
+) -> Result<Keepers, ServeError> {
+    // No verdict of the keys before counts for these.
+    let generation = before
+        .map_or(0, |before| before.keyring.authority().generation().wrapping_add(GENERATIONS));
+    let (mut authority, sets) = authority(config, generation)?;
+    let mut fetched_at = vec![None; sets.len()];
+    for (index, set) in sets.iter().enumerate() {
+        let known = before.and_then(|before| {
+            let index = before.sets.iter().position(|other| other == set)?;
+            let keys = before.keyring.authority().set(SetId(index))?;
+            Some((keys, before.keyring.fresh_at(SetId(index))?))
+        });
+        if let Some((keys, at)) = known {
+            authority = authority.with_set(SetId(index), &keys);
+            fetched_at[index] = Some(at);
+        }
+    }
+    let keyring = Arc::new(Keyring::new(authority, sets.len(), workers));
+    let keepers = Keepers { keyring: Arc::clone(&keyring), sets: sets.clone() };
     let (began, has_begun) = mpsc::channel();
     let timing = Timing { refresh: config.access.jwks_refresh, stale: config.access.jwks_stale };
     for (index, (location, algorithms)) in sets.into_iter().enumerate() {
@@ -51,6 +96,8 @@ pub(super) fn start(config: &Config) -> Result<Keepers, ServeError> {
         let mut keeper = Keeper::new(SetId(index), location, algorithms, timing, keyring);
         if is_file {
             keeper.begin().map_err(settings_error)?;
+        } else if let Some(at) = fetched_at[index] {
+            keeper = keeper.with_keys_of(at);
         }
         let began = began.clone();
         thread::Builder::new().name(format!("keys-{index}")).spawn(move || {
@@ -73,11 +120,12 @@ fn wait_for_all(has_begun: &mpsc::Receiver<()>) {
 }
 
 /// Issuers with their keys, in the order of the configuration, and the sets that they publish.
-fn authority(config: &Config) -> Result<(Authority, Vec<Set>), ServeError> {
+fn authority(config: &Config, generation: u64) -> Result<(Authority, Vec<Set>), ServeError> {
     let mut issuers: Vec<Issuer> = Vec::new();
-    for IssuerKey { issuer, role, secret, algorithm, .. } in &config.access.keys {
+    for IssuerKey { issuer, role, secret, algorithm, previous } in &config.access.keys {
         let key = Key::from_text(secret.expose(), *algorithm).map_err(settings_error)?;
-        role_keys(&mut issuers, issuer.as_deref(), *role).configured.push(key);
+        let keys = role_keys(&mut issuers, issuer.as_deref(), *role);
+        if *previous { keys.previous.push(key) } else { keys.configured.push(key) }
     }
     let mut sets: Vec<Set> = Vec::new();
     for IssuerKeySet { issuer, role, location, algorithms } in &config.access.key_sets {
@@ -94,7 +142,7 @@ fn authority(config: &Config) -> Result<(Authority, Vec<Set>), ServeError> {
         }
     }
     let settings = authority::Settings {
-        generation: 0,
+        generation,
         leeway: config.access.leeway,
         hub_url: hub_url(config)?,
         legacy: config.legacy(),

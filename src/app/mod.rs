@@ -15,6 +15,7 @@ mod logging;
 mod serve;
 mod settings;
 mod start;
+mod tokens;
 
 pub use self::{
     builder::{HubBuilder, Issuer},
@@ -22,7 +23,7 @@ pub use self::{
     guest::{PublishError, Publishing},
 };
 #[cfg(feature = "command")]
-pub use self::{fsck::fsck, limits::raise_open_files, serve::serve};
+pub use self::{fsck::fsck, limits::raise_open_files, serve::serve, tokens::explain};
 use crate::{
     config::{LogLevel, Mistake, Notice},
     worker::StartError,

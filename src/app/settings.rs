@@ -2,6 +2,8 @@
 
 use std::{hash::RandomState, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
+
 use super::ServeError;
 use crate::{
     config::{Config, FileTables, Origins},
@@ -11,7 +13,7 @@ use crate::{
     legacy,
     log::{history::UnknownId, sequence::LagLimits},
     metrics::Metrics,
-    protocol::{self, hub_url::HubUrl, subscribe::QueryRules},
+    protocol::{self, hub_url::HubUrl, subscribe::QueryRules, topic::TopicHasher},
     worker::{Clients, EndpointSettings, Identity, Name, PublishOrigins, Settings},
 };
 
@@ -80,7 +82,7 @@ pub(super) fn hub(
         driver: config.workers.driver,
         backlog: i32::try_from(config.listen.backlog).unwrap_or(i32::MAX),
         metrics: Arc::new(Metrics::new(workers)),
-        endpoint: Arc::new(endpoint(config, keyring)?),
+        endpoint: ArcSwap::from_pointee(endpoint(config, keyring, RandomState::new())?),
         hub_limits: hub::Limits {
             heartbeat: streams.heartbeat,
             dispatch_timeout: streams.dispatch_timeout.unwrap_or(Duration::MAX),
@@ -126,7 +128,12 @@ fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: 
     (open_files.saturating_sub(OTHER_FILES + others) / share).max(2)
 }
 
-fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, ServeError> {
+/// What the endpoint of every worker goes by. `topic_hasher` stays the same as long as a hub runs.
+pub(super) fn endpoint(
+    config: &Config,
+    keyring: Arc<Keyring>,
+    topic_hasher: TopicHasher,
+) -> Result<EndpointSettings, ServeError> {
     let Config { access, requests, limits, streams, .. } = config;
     let mut exposed = cors::EXPOSED_HEADERS.to_vec();
     exposed.extend(config.legacy().map(|_| legacy::LAST_EVENT_ID));
@@ -157,8 +164,18 @@ fn endpoint(config: &Config, keyring: Arc<Keyring>) -> Result<EndpointSettings, 
         anonymous: access.anonymous,
         json_publish: requests.json_publish || config.legacy().is_some(),
         legacy: config.legacy(),
-        topic_hasher: RandomState::new(),
+        topic_hasher,
     })
+}
+
+/// What tokens may name in `aud`; nothing: that follows from each request.
+pub(super) fn audiences(config: &Config) -> Vec<String> {
+    let Config { identity, listen, .. } = config;
+    match &identity.resource_identifier {
+        Some(identifier) => vec![identifier.clone()],
+        None if listen.catch_all && identity.public_urls.is_empty() => Vec::new(),
+        None => names(config).into_iter().map(|name| name.hub_url.into()).collect(),
+    }
 }
 
 /// By what names the hub is known. A hub that listens for any host and has no public URLs answers

@@ -13,12 +13,14 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
+
 use super::{
     ServeError,
     guest::Guest,
     history::Open,
-    keys::{self, Keepers},
-    settings,
+    keys, settings,
+    tokens::{InUse, Shared},
 };
 use crate::{
     admin::{self, Admin},
@@ -56,7 +58,9 @@ pub(super) struct Running {
     pub(super) config: Config,
     pub(super) guest: Option<Guest>,
     log: Log,
-    _keepers: Keepers,
+    tokens: Shared,
+    /// The settings in force, for the operator.
+    described: Arc<ArcSwap<String>>,
     admin: Option<admin::Serving>,
 }
 
@@ -74,8 +78,11 @@ impl Running {
         let admin = config.admin.address.map(admin::listen).transpose()?;
         let workers = settings::workers(&config);
         let bells = Bells::new(workers)?;
-        let keepers = keys::start(&config)?;
-        let hub = settings::hub(&config, workers, place.open_files, Arc::clone(&keepers.0))?;
+        let keepers = keys::start(&config, workers, None)?;
+        let keyring = Arc::clone(&keepers.keyring);
+        let hub = settings::hub(&config, workers, place.open_files, keyring)?;
+        let tokens = Shared::new(InUse { keepers, audiences: settings::audiences(&config) });
+        let described = Arc::new(ArcSwap::from_pointee(config.admin.settings.clone()));
         let mut history = Open::start(&config)?;
         let begin = history.take_beginning();
         let reading = Arc::clone(&history.history);
@@ -104,11 +111,32 @@ impl Running {
                 metrics: Arc::clone(&hub.worker.metrics),
                 exchange: Arc::clone(&log.exchange),
                 name: config.admin.name.clone(),
-                config: config.admin.settings.clone(),
+                config: Arc::clone(&described),
+                tokens: Arc::new(tokens.clone()),
             })
         });
         let admin = admin.transpose()?;
-        Ok(Running { admin, workers, settings: hub.worker, config, guest, log, _keepers: keepers })
+        Ok(Running { admin, workers, settings: hub.worker, config, guest, log, tokens, described })
+    }
+
+    /// Goes by other settings: those that can change while the hub runs. No stream is cut.
+    ///
+    /// # Errors
+    /// Keys cannot be used; then everything stays as it was.
+    #[cfg(feature = "command")]
+    pub(super) fn reload(&mut self, config: &Config) -> Result<(), ServeError> {
+        self.tokens.with(|in_use| {
+            let keepers = keys::start(config, self.settings.workers, Some(&in_use.keepers))?;
+            let hasher = self.settings.endpoint.load().topic_hasher.clone();
+            // The addresses are those that are served.
+            let config = Config { listen: self.config.listen.clone(), ..config.clone() };
+            let endpoint = settings::endpoint(&config, Arc::clone(&keepers.keyring), hasher)?;
+            self.settings.endpoint.store(Arc::new(endpoint));
+            in_use.keepers = keepers;
+            self.described.store(Arc::new(config.admin.settings.clone()));
+            self.config = config;
+            Ok(())
+        })
     }
 
     /// Tells that it runs, and where.

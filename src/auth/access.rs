@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::error::TokenError;
+use super::{authority::SourceId, error::TokenError};
 use crate::protocol::{matcher::MatcherSet, time::UnixTime, topic::Topic};
 
 /// The meaning of a valid token.
@@ -20,6 +20,8 @@ pub struct Access {
     pub(super) payloads: Box<[Payload]>,
     /// Whatever `publish` says, where the update is not private: so it was before 0.10.
     pub publishes_anything_public: bool,
+    /// Of the key that the token is signed with.
+    pub source: SourceId,
 }
 
 /// The topics of a detail that grants `subscribe`, and its payload.
@@ -98,6 +100,7 @@ mod tests {
                 payload(exact(&["*"]), Some("3")),
             ]),
             publishes_anything_public: false,
+            source: SourceId(0),
         }
     }
 

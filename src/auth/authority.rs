@@ -12,6 +12,9 @@ use super::{
     key::{Algorithm, Key},
 };
 
+mod explain;
+
+pub use self::explain::{Explanation, Outcome, Rule};
 pub use super::details::TokenLimits;
 use crate::{
     legacy::Version,
@@ -34,10 +37,35 @@ pub struct Issuer {
 /// The keys of an issuer for one role.
 #[derive(Debug, Clone, Default)]
 pub struct RoleKeys {
-    /// Several while keys are being rotated.
     pub configured: Vec<Key>,
+    /// Those that are being rotated out.
+    pub previous: Vec<Key>,
     /// Sets that the issuer publishes.
     pub sets: Vec<(SetId, SetKeys)>,
+    /// The number of the first of them among all sources.
+    first: u32,
+}
+
+/// Numbers what tokens are signed with: configured keys, and sets of keys, in the order of
+/// [`Authority::sources`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceId(pub u32);
+
+/// A key, or a set of keys, that tokens are checked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySource {
+    pub issuer: Option<Box<str>>,
+    pub role: Role,
+    pub kind: SourceKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// One of the configured keys, counted from 1.
+    Key(usize),
+    /// One that is being rotated out, counted from 1.
+    Previous(usize),
+    Set(SetId),
 }
 
 /// Names a set of keys; whoever fetches it gives it its number.
@@ -49,14 +77,28 @@ pub type SetKeys = Result<Arc<[Key]>, Arc<str>>;
 
 impl From<Vec<Key>> for RoleKeys {
     fn from(configured: Vec<Key>) -> Self {
-        RoleKeys { configured, sets: Vec::new() }
+        RoleKeys { configured, ..RoleKeys::default() }
     }
 }
 
 impl RoleKeys {
     fn keys(&self) -> impl Iterator<Item = &Key> {
-        let fetched = self.sets.iter().filter_map(|(_, keys)| keys.as_ref().ok());
-        self.configured.iter().chain(fetched.flat_map(|keys| keys.iter()))
+        self.numbered().map(|(_, key)| key)
+    }
+
+    /// The keys, each with the number of its source.
+    fn numbered(&self) -> impl Iterator<Item = (SourceId, &Key)> {
+        let sets = self.sets.iter().map(|(_, keys)| keys.as_deref().unwrap_or_default());
+        let configured = self.configured.iter().chain(&self.previous).map(std::slice::from_ref);
+        let sources = (self.first..).map(SourceId).zip(configured.chain(sets));
+        sources.flat_map(|(source, keys)| keys.iter().map(move |key| (source, key)))
+    }
+
+    fn kinds(&self) -> impl Iterator<Item = SourceKind> {
+        let configured = (1..=self.configured.len()).map(SourceKind::Key);
+        let previous = (1..=self.previous.len()).map(SourceKind::Previous);
+        let sets = self.sets.iter().map(|(id, _)| SourceKind::Set(*id));
+        configured.chain(previous).chain(sets)
     }
 
     fn set_ids(&self) -> Vec<SetId> {
@@ -109,7 +151,7 @@ pub enum AuthorityError {
 
 impl Authority {
     /// An authority without issuers takes no token.
-    pub fn new(issuers: Vec<Issuer>, settings: Settings) -> Result<Authority, AuthorityError> {
+    pub fn new(mut issuers: Vec<Issuer>, settings: Settings) -> Result<Authority, AuthorityError> {
         for (index, issuer) in issuers.iter().enumerate() {
             match &issuer.id {
                 None if issuers.len() > 1 => return Err(AuthorityError::Mixed),
@@ -120,7 +162,34 @@ impl Authority {
                 _ => {}
             }
         }
+        let mut first = 0;
+        for issuer in &mut issuers {
+            for keys in [&mut issuer.publisher, &mut issuer.subscriber] {
+                keys.first = first;
+                first += keys.kinds().count() as u32;
+            }
+        }
         Ok(Authority { issuers: issuers.into(), settings })
+    }
+
+    /// What tokens are checked with, in the order of their numbers.
+    pub fn sources(&self) -> Vec<KeySource> {
+        let of_issuer = |issuer: &Issuer| {
+            let roles = [Role::Publisher, Role::Subscriber].map(|role| {
+                let id = issuer.id.clone();
+                let source = |kind| KeySource { issuer: id.clone(), role, kind };
+                issuer.keys(role).kinds().map(source).collect::<Vec<_>>()
+            });
+            roles.concat()
+        };
+        self.issuers.iter().flat_map(of_issuer).collect()
+    }
+
+    /// The keys of a set, if there are any.
+    pub fn set(&self, set: SetId) -> Option<SetKeys> {
+        let roles = self.issuers.iter().flat_map(|one| [&one.publisher, &one.subscriber]);
+        let mut sets = roles.flat_map(|role| &role.sets);
+        sets.find(|(id, _)| *id == set).map(|(_, keys)| keys.clone()).filter(Result::is_ok)
     }
 
     /// The same with other keys of a set, and with another generation if keys have changed.
@@ -165,7 +234,7 @@ impl Authority {
             header.check_type()?;
         }
         let issuer = self.issuer(&claims, role, legacy)?;
-        issuer.check_signature(&compact, header, role)?;
+        let source = issuer.check_signature(&compact, &header, role)?;
 
         let (exp, nbf) = (claims.date("exp", legacy)?, claims.date("nbf", legacy)?);
         let mut publishes_anything_public = false;
@@ -188,6 +257,7 @@ impl Authority {
             expires_at: exp.map(|exp| exp.saturating_add(*leeway)),
             payloads: grants.payloads.into(),
             publishes_anything_public,
+            source,
         };
         access.check_time(now)?;
         Ok(access)
@@ -226,22 +296,23 @@ impl Issuer {
     fn check_signature(
         &self,
         compact: &Compact<'_>,
-        header: Header,
+        header: &Header,
         role: Role,
-    ) -> Result<(), TokenError> {
-        let Header { alg, kid, .. } = header;
+    ) -> Result<SourceId, TokenError> {
+        let (alg, kid) = (header.alg.clone(), header.kid.clone());
         let keys = self.keys(role);
         let algorithm = Algorithm::from_name(&alg);
-        let is_named = |key: &&Key| kid.is_some() && key.kid() == kid.as_deref();
-        let is_candidate = |key: &&Key| algorithm.is_some_and(|algorithm| key.allows(algorithm));
-        let named = keys.keys().filter(is_named);
-        let others = keys.keys().filter(|key| !is_named(key));
-        let candidates: Vec<&Key> = named.chain(others).filter(is_candidate).collect();
-        let fits = |key: &&Key| {
+        type Numbered<'k> = (SourceId, &'k Key);
+        let is_named = |(_, key): &Numbered<'_>| kid.is_some() && key.kid() == kid.as_deref();
+        let is_candidate = |(_, key): &Numbered<'_>| algorithm.is_some_and(|alg| key.allows(alg));
+        let named = keys.numbered().filter(is_named);
+        let others = keys.numbered().filter(|key| !is_named(key));
+        let candidates: Vec<Numbered<'_>> = named.chain(others).filter(is_candidate).collect();
+        let fits = |(_, key): &&Numbered<'_>| {
             algorithm.is_some_and(|alg| key.fits(alg, compact.message, compact.signature))
         };
-        if candidates.iter().take(CHECKS_MAX).any(fits) {
-            return Ok(());
+        if let Some((source, _)) = candidates.iter().take(CHECKS_MAX).find(fits) {
+            return Ok(*source);
         }
         let issuer = self.id.as_deref().map(str::to_owned);
         if let Some(reason) = keys.missing() {

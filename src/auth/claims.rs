@@ -59,15 +59,7 @@ impl Claims {
     /// One that begins with `//` stands for http and https: the hub does not know by which of them
     /// clients reach the proxy before it. `Ok(false)`: there is no `aud`.
     pub(super) fn check_audience(&self, hub: &str) -> Result<bool, TokenError> {
-        let shape = TokenError::ClaimShape { name: "aud", expected: "string or array of strings" };
-        let audiences = match self.members.get("aud") {
-            None => return Ok(false),
-            Some(one @ Value::String(_)) => std::slice::from_ref(one),
-            Some(Value::Array(several)) => several,
-            Some(_) => return Err(shape),
-        };
-        let audiences: Option<Vec<&str>> = audiences.iter().map(Value::as_str).collect();
-        let audiences = audiences.ok_or(shape)?;
+        let Some(audiences) = self.audiences()? else { return Ok(false) };
         let is_hub = |audience: &&str| match hub.starts_with("//") {
             true => ["http:", "https:"].iter().any(|s| audience.strip_prefix(s) == Some(hub)),
             false => **audience == *hub,
@@ -78,10 +70,28 @@ impl Claims {
         }
     }
 
+    /// Whom the token is for, if it says so.
+    pub(super) fn audiences(&self) -> Result<Option<Vec<&str>>, TokenError> {
+        let shape = TokenError::ClaimShape { name: "aud", expected: "string or array of strings" };
+        let audiences = match self.members.get("aud") {
+            None => return Ok(None),
+            Some(one @ Value::String(_)) => std::slice::from_ref(one),
+            Some(Value::Array(several)) => several,
+            Some(_) => return Err(shape),
+        };
+        let audiences: Option<Vec<&str>> = audiences.iter().map(Value::as_str).collect();
+        audiences.map(Some).ok_or(shape)
+    }
+
     /// "When `authorization_details` is present the `mercure` claim is ignored": then it is a token
     /// of today.
     pub(super) fn has_details(&self) -> bool {
         self.members.contains_key("authorization_details")
+    }
+
+    /// Whether it has a claim of 0.x.
+    pub(super) fn has_legacy(&self) -> bool {
+        crate::legacy::claims::NAMES.iter().any(|name| self.members.contains_key(*name))
     }
 
     /// What a token of 0.x grants.

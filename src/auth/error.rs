@@ -11,6 +11,7 @@ use super::{
     details::DetailsError,
     json::JsonError,
     json::WrongCase,
+    jws::foreign_form,
     key::{Algorithm, names},
 };
 use crate::{
@@ -21,8 +22,8 @@ use crate::{
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    #[error("the token has characters that no token has, or spaces in it")]
-    NotAToken,
+    #[error("the token has characters that no token has, or spaces in it{}", hinted(hint))]
+    NotAToken { hint: Option<&'static str> },
     #[error("the token is empty")]
     Empty,
     #[error(
@@ -30,8 +31,8 @@ pub enum TokenError {
          access tokens only"
     )]
     Encrypted,
-    #[error("the token has {parts} parts, a JWS has three")]
-    NotThreeParts { parts: usize },
+    #[error("the token has {parts} parts, a JWS has three{}", hinted(hint))]
+    NotThreeParts { parts: usize, hint: Option<&'static str> },
 
     #[error("the token has {len} bytes, this hub takes {len_max}")]
     TooLong { len: usize, len_max: usize },
@@ -106,6 +107,11 @@ pub enum Part {
 }
 
 impl TokenError {
+    /// For what cannot be a token by its characters.
+    pub(super) fn not_a_token(text: &str) -> TokenError {
+        TokenError::NotAToken { hint: foreign_form(text) }
+    }
+
     /// The sets of keys that, fetched anew, might hold the token's key.
     pub fn outdated_sets(&self) -> &[SetId] {
         match self {
@@ -118,7 +124,7 @@ impl TokenError {
     /// is `invalid_token`, whatever it was.
     pub fn challenge(&self) -> Challenge {
         match self {
-            TokenError::NotAToken
+            TokenError::NotAToken { .. }
             | TokenError::Empty
             | TokenError::Encrypted
             | TokenError::NotThreeParts { .. } => Challenge::InvalidRequest,
@@ -134,6 +140,10 @@ impl std::fmt::Display for Part {
             Part::Claims => "token's claims",
         })
     }
+}
+
+fn hinted(hint: &Option<&'static str>) -> String {
+    hint.map(|hint| format!(": {hint}")).unwrap_or_default()
 }
 
 fn of_issuer(issuer: &Option<String>) -> String {

@@ -1,7 +1,10 @@
 //! The form of an access token: a JWS in compact serialization (RFC 7515 §7.1) whose header is
 //! that of a JWT access token (RFC 9068 §2.1).
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -55,7 +58,7 @@ impl<'t> Compact<'t> {
             }
             (3, Some(compact)) => Ok(compact),
             (5, _) => Err(TokenError::Encrypted),
-            _ => Err(TokenError::NotThreeParts { parts }),
+            _ => Err(TokenError::NotThreeParts { parts, hint: foreign_form(token) }),
         }
     }
 
@@ -84,6 +87,32 @@ impl<'t> Compact<'t> {
     }
 }
 
+/// What the text is instead of a JWS, as far as that can be told from its form.
+pub(super) fn foreign_form(text: &str) -> Option<&'static str> {
+    let padding = text.replace("%3D", "=");
+    let decoded = STANDARD.decode(padding).ok();
+    let object = decoded.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    if object.is_some_and(|object| object.get("iv").is_some() && object.get("value").is_some()) {
+        return Some(
+            "it looks encrypted by a framework (Laravel encrypts its cookies); tell it to leave \
+             this cookie alone",
+        );
+    }
+    if text.starts_with("s:") || text.starts_with("s%3A") {
+        return Some("it looks like a cookie that a framework (Express) signed; set it unsigned");
+    }
+    if ["v1.", "v2.", "v3.", "v4."].iter().any(|version| text.starts_with(version)) {
+        return Some("it looks like a PASETO; this hub takes JSON Web Tokens");
+    }
+    if text.contains('%') {
+        return Some("it looks percent-encoded; a token is sent as it is");
+    }
+    (!text.is_empty() && !text.contains('.')).then_some(
+        "it looks like an opaque token, which only its issuer understands; the issuer has to make \
+         JSON Web Tokens",
+    )
+}
+
 /// "`at+jwt`, or the equivalent `application/at+jwt`, compared with the `application/` prefix
 /// omitted and case-insensitively" (draft-08 #token-validation).
 fn is_access_token_type(typ: &str) -> bool {
@@ -110,11 +139,11 @@ mod tests {
     fn a_token_has_three_parts() {
         for (token, expected) in [
             ("", TokenError::Empty),
-            ("a", TokenError::NotThreeParts { parts: 1 }),
-            ("a.b", TokenError::NotThreeParts { parts: 2 }),
-            ("a.b.c.d", TokenError::NotThreeParts { parts: 4 }),
+            ("a", TokenError::NotThreeParts { parts: 1, hint: foreign_form("a") }),
+            ("a.b", TokenError::NotThreeParts { parts: 2, hint: None }),
+            ("a.b.c.d", TokenError::NotThreeParts { parts: 4, hint: None }),
             ("a.b.c.d.e", TokenError::Encrypted),
-            ("a.b.c.d.e.f", TokenError::NotThreeParts { parts: 6 }),
+            ("a.b.c.d.e.f", TokenError::NotThreeParts { parts: 6, hint: None }),
             ("aaa.bbb.cccc", TokenError::TooLong { len: 12, len_max: 11 }),
         ] {
             assert_eq!(Compact::split(token, 11).map(|_| ()), Err(expected), "{token}");

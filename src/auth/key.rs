@@ -10,7 +10,10 @@ mod signing;
 use std::fmt;
 
 use aws_lc_rs::signature::ParsedPublicKey;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{DecodingKey, crypto};
 
 use self::algorithm::Check;
@@ -141,6 +144,22 @@ impl Key {
         Ok(Key { kid, uses })
     }
 
+    /// How the key was perhaps meant, if the signature fits it then: people give secrets with line
+    /// ends and quotes, or encoded.
+    pub(super) fn near_miss(
+        &self,
+        algorithm: Algorithm,
+        message: &str,
+        signature: &str,
+    ) -> Option<&'static str> {
+        let secrets = self.uses.iter().filter(|one| one.algorithm.key_type() == KeyType::Secret);
+        let mut variants = secrets.flat_map(|one| variants(&one.bytes));
+        variants.find_map(|(secret, how)| {
+            let key = Key::from_secret(&secret, algorithm).ok()?;
+            key.fits(algorithm, message, signature).then_some(how)
+        })
+    }
+
     #[cfg(test)]
     pub(super) fn named(self, kid: Option<&str>) -> Key {
         Key { kid: kid.map(Box::from), ..self }
@@ -175,6 +194,30 @@ impl Key {
                 .is_ok_and(|signature| key.verify_sig(message, &signature).is_ok()),
         }
     }
+}
+
+/// What may have been meant by a secret.
+fn variants(secret: &[u8]) -> Vec<(Vec<u8>, &'static str)> {
+    let trimmed = secret.trim_ascii();
+    let unquoted = [b'"', b'\''].iter().find_map(|quote| {
+        trimmed.strip_prefix(&[*quote]).and_then(|inner| inner.strip_suffix(&[*quote]))
+    });
+    let with = |before: &[u8], after: &[u8]| [before, trimmed, after].concat();
+    let base64 = |engine: &base64::engine::GeneralPurpose| engine.decode(trimmed).ok();
+    let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
+    let decoded = engines.into_iter().find_map(base64);
+    let all = [
+        (Some(trimmed.to_vec()), "without the spaces or the line end around it"),
+        (Some(with(b"", b"\n")), "with a line end behind it: the issuer signs with that too"),
+        (unquoted.map(<[u8]>::to_vec), "without the quotes around it"),
+        (Some(with(b"\"", b"\"")), "in double quotes: the issuer signs with them too"),
+        (decoded, "decoded from base64: the issuer decodes it, this hub takes it as it is"),
+        (
+            Some(STANDARD.encode(secret).into_bytes()),
+            "encoded in base64: the issuer signs with that",
+        ),
+    ];
+    all.into_iter().filter_map(|(variant, how)| Some((variant?, how))).collect()
 }
 
 /// The same key, called the same, for the same algorithms.

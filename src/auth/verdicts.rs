@@ -99,7 +99,8 @@ impl VerdictCache {
             return Ok(Arc::clone(&verdict.access));
         }
         // What passed once is a token.
-        let token = bearer::token(credentials).ok_or(TokenError::NotAToken)?;
+        let not_a_token = || TokenError::not_a_token(&String::from_utf8_lossy(credentials));
+        let token = bearer::token(credentials).ok_or_else(not_a_token)?;
         let access = Arc::new(authority.verify(token, role, audience, now)?);
         self.remember(hash, &question, &access);
         Ok(access)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{Failure, Fsck, Surroundings, serve};
+use super::{Application, Failure, Surroundings, serve};
 use crate::config::Transport;
 
 const HELP: &str = "\
@@ -45,11 +45,11 @@ pub(super) fn command() -> Command {
 pub(super) fn fsck(
     matches: &ArgMatches,
     surroundings: &Surroundings<'_>,
-    fsck: impl Fsck,
+    application: &mut dyn Application,
 ) -> Result<ExitCode, Failure> {
     let config = serve::read(matches, surroundings, false)?.config;
     match config.log.transport {
-        Transport::Embedded(_) => Ok(fsck(config, matches.get_flag("cut"))),
+        Transport::Embedded(_) => Ok(application.fsck(config, matches.get_flag("cut"))),
         Transport::Memory { .. } | Transport::Local => Err(Failure::Told(
             "with these settings there is no history on disk (transport memory, local or --dev), \
              so there is nothing to check"

@@ -2,6 +2,7 @@
 //! the hub come from the table of settings.
 
 mod dev;
+mod explain;
 mod fsck;
 mod healthcheck;
 mod matchers;
@@ -20,25 +21,36 @@ use std::{
 };
 
 use crate::{
+    auth::authority::Explanation,
     client::{ClientError, Credentials},
-    config::{Config, Environment, Notice, without_line_end},
+    config::{Config, Environment, Loaded, without_line_end},
 };
 
-/// Runs the hub: with these settings, these lines for its log, and this text to print once it
-/// listens.
-pub trait Serve: FnOnce(Config, Vec<Notice>, Option<String>) -> ExitCode {}
-impl<F: FnOnce(Config, Vec<Notice>, Option<String>) -> ExitCode> Serve for F {}
+/// What is done for commands elsewhere.
+pub trait Application {
+    /// Runs the hub. `banner` is printed once it listens; `again` reads the settings anew.
+    fn serve(
+        &mut self,
+        loaded: Loaded,
+        banner: Option<String>,
+        again: &dyn Fn() -> Result<Loaded, String>,
+    ) -> ExitCode;
 
-/// Checks the history of a hub with these settings; true: what is damaged is cut off.
-pub trait Fsck: FnOnce(Config, bool) -> ExitCode {}
-impl<F: FnOnce(Config, bool) -> ExitCode> Fsck for F {}
+    /// Checks the history of a hub with these settings; `cut`: what is damaged is cut off.
+    fn fsck(&mut self, config: Config, cut: bool) -> ExitCode;
+
+    /// Says why a token passes or fails on a hub with these settings.
+    ///
+    /// # Errors
+    /// The hub could not start with them.
+    fn explain(&mut self, config: Config, token: &str) -> Result<Explanation, String>;
+}
 
 /// Does what the arguments say, the name of the program first.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: Environment,
-    serve: impl Serve,
-    fsck: impl Fsck,
+    application: &mut dyn Application,
 ) -> ExitCode {
     let mut surroundings = Surroundings {
         environment: &environment,
@@ -46,7 +58,7 @@ pub fn run(
         output: &mut std::io::stdout(),
         errors: &mut std::io::stderr(),
     };
-    execute(arguments, &mut surroundings, serve, fsck)
+    execute(arguments, &mut surroundings, application)
 }
 
 /// The environment of the process. What is not UTF-8 gets U+FFFD, which settings refuse.
@@ -118,8 +130,7 @@ impl From<std::io::Error> for Failure {
 fn execute(
     arguments: impl IntoIterator<Item = OsString>,
     surroundings: &mut Surroundings<'_>,
-    serve: impl Serve,
-    fsck: impl Fsck,
+    application: &mut dyn Application,
 ) -> ExitCode {
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -133,7 +144,7 @@ fn execute(
             return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(1));
         }
     };
-    match dispatch(&matches, surroundings, serve, fsck) {
+    match dispatch(&matches, surroundings, application) {
         Ok(code) => code,
         Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Told(text)) => {
@@ -148,16 +159,17 @@ fn execute(
 fn dispatch(
     matches: &ArgMatches,
     surroundings: &mut Surroundings<'_>,
-    serve: impl Serve,
-    fsck: impl Fsck,
+    application: &mut dyn Application,
 ) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
-        None => return serve::serve(matches, surroundings, serve),
-        Some(("serve" | "run", matches)) => return serve::serve(matches, surroundings, serve),
-        Some(("fsck", matches)) => return fsck::fsck(matches, surroundings, fsck),
+        None => return serve::serve(matches, surroundings, application),
+        Some(("serve" | "run", matches)) => {
+            return serve::serve(matches, surroundings, application);
+        }
+        Some(("token", matches)) => return token::token(matches, surroundings, application),
+        Some(("fsck", matches)) => return fsck::fsck(matches, surroundings, application),
         Some(("check", matches)) => serve::check(matches, surroundings)?,
         Some(("healthcheck", matches)) => healthcheck::healthcheck(matches, surroundings)?,
-        Some(("token", matches)) => token::token(matches, surroundings)?,
         Some(("publish", matches)) => publish::publish(matches, surroundings)?,
         Some(("subscribe", matches)) => subscribe::subscribe(matches, surroundings)?,
         Some((other, _)) => return Err(Failure::Told(format!("no command `{other}`"))),

@@ -3,9 +3,10 @@
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::PossibleValue, parser::ValueSource};
 use std::{net::SocketAddr, process::ExitCode};
 
-use super::{Failure, Serve, Surroundings, dev};
+use super::{Application, Failure, Surroundings, dev};
 use crate::config::{
-    ConfigFile, Kind, Loaded, Mistake, SECTIONS, Setting, Sources, load, parse_admin, settings,
+    ConfigFile, Kind, Loaded, Mistake, SECTIONS, Secret, Setting, Sources, load, parse_admin,
+    settings,
 };
 
 const HELP: &str = "\
@@ -109,12 +110,14 @@ fn argument(setting: &'static Setting) -> Arg {
 pub(super) fn serve(
     matches: &ArgMatches,
     surroundings: &mut Surroundings<'_>,
-    serve: impl Serve,
+    application: &mut dyn Application,
 ) -> Result<ExitCode, Failure> {
-    let mut loaded = read(matches, surroundings, true)?;
-    loaded.config.admin.settings = loaded.describe();
+    // The key that was printed stays in use, however often settings are read.
+    let dev_key = dev_key(matches, surroundings)?;
+    let read = || read_with(matches, surroundings, dev_key.clone(), true);
+    let loaded = read().map_err(Failure::Told)?;
     let banner = loaded.config.dev.then(|| dev::banner(&loaded.config)).transpose();
-    Ok(serve(loaded.config, loaded.notices, banner.map_err(Failure::Told)?))
+    Ok(application.serve(loaded, banner.map_err(Failure::Told)?, &read))
 }
 
 pub(super) fn check(
@@ -160,12 +163,29 @@ pub(super) fn read(
     surroundings: &Surroundings<'_>,
     is_to_run: bool,
 ) -> Result<Loaded, Failure> {
-    let path = surroundings.value(matches, "config", "PETASOS_CONFIG");
-    let text = path.as_deref().map(read_file).transpose().map_err(Failure::Told)?;
-    let file = path.as_deref().zip(text.as_deref());
+    let dev_key = dev_key(matches, surroundings)?;
+    read_with(matches, surroundings, dev_key, is_to_run).map_err(Failure::Told)
+}
+
+/// A key for the tokens of `--dev`, if it is given.
+fn dev_key(
+    matches: &ArgMatches,
+    surroundings: &Surroundings<'_>,
+) -> Result<Option<Secret>, Failure> {
     let is_on = |value: &str| ["1", "on", "true", "yes"].contains(&value);
     let is_dev = matches.get_flag("dev") || surroundings.variable("PETASOS_DEV").is_some_and(is_on);
-    let dev_key = is_dev.then(dev::new_key).transpose().map_err(Failure::Told)?;
+    is_dev.then(dev::new_key).transpose().map_err(Failure::Told)
+}
+
+fn read_with(
+    matches: &ArgMatches,
+    surroundings: &Surroundings<'_>,
+    dev_key: Option<Secret>,
+    is_to_run: bool,
+) -> Result<Loaded, String> {
+    let path = surroundings.value(matches, "config", "PETASOS_CONFIG");
+    let text = path.as_deref().map(read_file).transpose()?;
+    let file = path.as_deref().zip(text.as_deref());
     let loaded = load(&Sources {
         dev_key,
         file: file.map(|(name, text)| ConfigFile { name, text }),
@@ -177,7 +197,7 @@ pub(super) fn read(
     });
     loaded.map_err(|mistakes| {
         let lines: Vec<_> = mistakes.iter().map(Mistake::to_string).collect();
-        Failure::Told(lines.join("\n"))
+        lines.join("\n")
     })
 }
 

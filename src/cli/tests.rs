@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::*;
-use crate::config::{Transport, settings};
+use crate::{
+    auth::Role,
+    config::{Transport, settings},
+};
 
 struct Outcome {
     code: ExitCode,
@@ -22,7 +25,7 @@ fn petasos(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outco
     let environment =
         variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let (mut served, mut checked) = (None, None);
+    let mut recorder = Recorder::default();
     let mut surroundings = Surroundings {
         environment: &environment,
         input: &mut input.as_bytes(),
@@ -30,17 +33,40 @@ fn petasos(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outco
         errors: &mut errors,
     };
     let arguments = std::iter::once("petasos").chain(arguments.iter().copied());
-    let serve = |config, _notices, banner| {
-        served = Some((config, banner));
-        ExitCode::SUCCESS
-    };
-    let fsck = |config, cut| {
-        checked = Some((config, cut));
-        ExitCode::from(3)
-    };
-    let code = execute(arguments.map(OsString::from), &mut surroundings, serve, fsck);
+    let code = execute(arguments.map(OsString::from), &mut surroundings, &mut recorder);
     let [output, errors] = [output, errors].map(|bytes| String::from_utf8(bytes).unwrap());
+    let Recorder { served, checked } = recorder;
     Outcome { code, output, errors, served, checked }
+}
+
+/// Takes down what it was asked for.
+#[derive(Default)]
+struct Recorder {
+    served: Option<(Config, Option<String>)>,
+    checked: Option<(Config, bool)>,
+}
+
+impl Application for Recorder {
+    fn serve(
+        &mut self,
+        loaded: Loaded,
+        banner: Option<String>,
+        again: &dyn Fn() -> Result<Loaded, String>,
+    ) -> ExitCode {
+        assert_eq!(again().unwrap().config, loaded.config, "the same when it is read again");
+        self.served = Some((loaded.config, banner));
+        ExitCode::SUCCESS
+    }
+
+    fn fsck(&mut self, config: Config, cut: bool) -> ExitCode {
+        self.checked = Some((config, cut));
+        ExitCode::from(3)
+    }
+
+    fn explain(&mut self, _: Config, token: &str) -> Result<Explanation, String> {
+        let verdict = if token == "good" { Ok(()) } else { Err("bad".to_owned()) };
+        Ok(Explanation { rules: vec![], verdicts: vec![(Role::Publisher, verdict)] })
+    }
 }
 
 const KEYS: [(&str, &str); 1] = [("MERCURE_JWT_KEY", "0123456789abcdef0123456789abcdef")];

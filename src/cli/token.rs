@@ -2,9 +2,12 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value, json};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use super::{Failure, Surroundings, URL_DEFAULT, matchers};
+use super::{Application, Failure, Surroundings, URL_DEFAULT, explain, matchers};
 use crate::{
     auth::{
         key::{Algorithm, SigningKey},
@@ -31,8 +34,10 @@ pub(super) fn command() -> Command {
     let topics = |name, help| several(value(name, "TOPIC", help));
     let patterns = |name, help| several(value(name, "PATTERN", help));
     Command::new("token")
-        .about("Make an access token")
+        .about("Make an access token, or say why one passes or fails (token explain)")
         .after_help(EXAMPLES)
+        .args_conflicts_with_subcommands(true)
+        .subcommand(explain::command())
         .arg(value(
             "key",
             "KEY",
@@ -80,7 +85,11 @@ pub(super) struct Claims {
 pub(super) fn token(
     matches: &ArgMatches,
     surroundings: &mut Surroundings<'_>,
-) -> Result<(), Failure> {
+    application: &mut dyn Application,
+) -> Result<ExitCode, Failure> {
+    if let Some(("explain", matches)) = matches.subcommand() {
+        return explain::explain(matches, surroundings, application);
+    }
     let key = surroundings.value(matches, "key", "PETASOS_KEY").ok_or_else(|| {
         Failure::Told(
             "no key: give the hub's with --key @FILE or PETASOS_KEY \
@@ -98,7 +107,7 @@ pub(super) fn token(
     let claims = read(matches)?;
     let token = mint(&claims, &Secret::new(key.into_bytes()), algorithm).map_err(Failure::Told)?;
     writeln!(surroundings.output, "{token}")?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn read(matches: &ArgMatches) -> Result<Claims, Failure> {

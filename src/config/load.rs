@@ -56,12 +56,17 @@ pub struct Loaded {
     pub config: Config,
     /// What the operator should know; in the order of the sources.
     pub notices: Vec<Notice>,
-    in_force: Vec<InForce>,
+    pub(super) in_force: Vec<InForce>,
 }
 
-#[derive(Debug)]
-struct InForce {
+/// What is in force of a setting: one directive of it.
+#[derive(Debug, Clone)]
+pub(super) struct InForce {
+    pub(super) setting: &'static str,
+    /// Secrets are masked.
     directive: String,
+    /// As it was given, to tell whether it is another.
+    pub(super) whole: Secret,
     source: Source,
 }
 
@@ -220,7 +225,8 @@ fn finish(
 fn describe(setting: &Setting, givens: &[Given]) -> Vec<InForce> {
     let Some(last) = givens.last() else {
         let directive = format!("# {}", setting.name);
-        return vec![InForce { directive, source: Source::Default }];
+        let whole = Secret::new(*b"");
+        return vec![InForce { setting: setting.name, directive, whole, source: Source::Default }];
     };
     let tier = last.source.tier();
     let counts = |given: &&Given| match setting.is_repeatable() {
@@ -235,8 +241,16 @@ fn describe(setting: &Setting, givens: &[Given]) -> Vec<InForce> {
             _ => {}
         }
         let block = given.block.as_ref().map(|block| block.iter().map(access::masked).collect());
-        let directive = Directive { line: 0, name: setting.name.to_owned(), words, block };
-        InForce { directive: directive.to_string(), source: given.source.clone() }
+        let name = || setting.name.to_owned();
+        let directive = Directive { line: 0, name: name(), words, block };
+        let Given { words, block, .. } = given.clone();
+        let whole = Directive { line: 0, name: name(), words, block };
+        InForce {
+            setting: setting.name,
+            directive: directive.to_string(),
+            whole: Secret::new(whole.to_string().into_bytes()),
+            source: given.source.clone(),
+        }
     };
     givens.iter().filter(counts).map(describe_one).collect()
 }
@@ -246,7 +260,7 @@ impl Loaded {
     /// are masked.
     pub fn describe(&self) -> String {
         let mut text = String::new();
-        for InForce { directive, source } in &self.in_force {
+        for InForce { directive, source, .. } in &self.in_force {
             let (first, rest) = directive.split_once('\n').unwrap_or((directive, ""));
             text.push_str(&format!("{first:<50} # {source}\n"));
             if !rest.is_empty() {

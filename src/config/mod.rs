@@ -15,6 +15,7 @@ mod gather;
 mod keys;
 mod load;
 pub mod reference;
+mod reload;
 mod setting;
 mod settings;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use dev::DEV_ISSUER;
 pub use directives::{Directive, without_line_end};
 pub use keys::{IssuerKey, IssuerKeySet, MASK, Secret, parse_algorithm};
 pub use load::{ConfigFile, Environment, Loaded, Mistake, Notice, Said, Sources, load};
+pub use reload::Reload;
 pub use setting::{Kind, Setting, Source, Variable};
 pub use settings::{SECTIONS, Section, settings};
 pub use tree::*;

@@ -17,6 +17,8 @@ pub struct Setting {
     pub default: &'static str,
     /// One line for `--help`.
     pub help: &'static str,
+    /// A hub that runs takes another value when it reads its settings again.
+    pub reloads: bool,
     /// Reads what was given and keeps it, replacing what an earlier source gave.
     pub store: fn(&mut Draft, &Given) -> Result<(), String>,
 }

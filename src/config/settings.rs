@@ -42,8 +42,12 @@ const PLAIN: Setting = Setting {
     kind: Kind::Switch,
     default: "",
     help: "",
+    reloads: false,
     store: |_, _| Ok(()),
 };
+
+/// The same, for those that change when the hub reads its settings again.
+const RELOADED: Setting = Setting { reloads: true, ..PLAIN };
 
 pub(super) fn set<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
@@ -106,7 +110,7 @@ static ACCESS: &[Setting] = &[
         help: "An issuer and its keys: ID { publisher { jwt KEY [ALG] } subscriber { jwks_uri URL \
                [ALG…] } authorization_server }; the last word if it is one (RFC 8414)",
         store: store_issuer,
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "publisher_jwt",
@@ -115,7 +119,7 @@ static ACCESS: &[Setting] = &[
         help: "The key of publishers' tokens, a secret or a public key in PEM; as a directive \
                KEY [ALG]",
         store: |draft, given| store_key(draft, given, Role::Publisher),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "publisher_jwt_alg",
@@ -125,7 +129,7 @@ static ACCESS: &[Setting] = &[
         help: "The algorithm of that key: HS256, RS256, PS256, ES256, the like with 384 and 512, \
                or EdDSA",
         store: |draft, given| store_algorithm(draft, given, Role::Publisher),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "publisher_jwt_previous",
@@ -137,7 +141,7 @@ static ACCESS: &[Setting] = &[
         kind: Kind::Secret,
         help: "The key of publishers' tokens that is being rotated out; still accepted",
         store: |draft, given| store_previous_key(draft, given, Role::Publisher),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "publisher_jwks_url",
@@ -146,7 +150,7 @@ static ACCESS: &[Setting] = &[
         help: "Where the keys of publishers' tokens are published, as a JWK Set; as a directive \
                URL [ALG…]",
         store: |draft, given| store_key_set(draft, given, Role::Publisher),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "subscriber_jwt",
@@ -155,7 +159,7 @@ static ACCESS: &[Setting] = &[
         help: "The key of subscribers' tokens, a secret or a public key in PEM; as a directive \
                KEY [ALG]",
         store: |draft, given| store_key(draft, given, Role::Subscriber),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "subscriber_jwt_alg",
@@ -165,7 +169,7 @@ static ACCESS: &[Setting] = &[
         help: "The algorithm of that key: HS256, RS256, PS256, ES256, the like with 384 and 512, \
                or EdDSA",
         store: |draft, given| store_algorithm(draft, given, Role::Subscriber),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "subscriber_jwt_previous",
@@ -177,7 +181,7 @@ static ACCESS: &[Setting] = &[
         kind: Kind::Secret,
         help: "The key of subscribers' tokens that is being rotated out; still accepted",
         store: |draft, given| store_previous_key(draft, given, Role::Subscriber),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "subscriber_jwks_url",
@@ -186,7 +190,7 @@ static ACCESS: &[Setting] = &[
         help: "Where the keys of subscribers' tokens are published, as a JWK Set; as a directive \
                URL [ALG…]",
         store: |draft, given| store_key_set(draft, given, Role::Subscriber),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "jwks_refresh",
@@ -197,7 +201,7 @@ static ACCESS: &[Setting] = &[
             let refresh = given.duration_from(Duration::from_secs(1));
             set(&mut draft.config.access.jwks_refresh, refresh)
         },
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "jwks_stale",
@@ -205,7 +209,7 @@ static ACCESS: &[Setting] = &[
         default: "24h",
         help: "How long the keys of a set that cannot be fetched any more stay in use",
         store: |draft, given| set(&mut draft.config.access.jwks_stale, given.duration()),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "trusted_issuers",
@@ -213,7 +217,7 @@ static ACCESS: &[Setting] = &[
         kind: Kind::List("ISSUER"),
         help: "Issuers that the keys above are bound to; without it any issuer may use them",
         store: access::store_trusted_issuers,
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "leeway",
@@ -221,7 +225,7 @@ static ACCESS: &[Setting] = &[
         default: "0s",
         help: "By how much the clocks of issuers may differ from the hub's",
         store: |draft, given| set(&mut draft.config.access.leeway, given.duration()),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "anonymous",
@@ -229,7 +233,7 @@ static ACCESS: &[Setting] = &[
         default: "off",
         help: "Subscribers without a token get public updates",
         store: |draft, given| set(&mut draft.config.access.anonymous, given.switch()),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "cors_origins",
@@ -244,7 +248,7 @@ static ACCESS: &[Setting] = &[
             let origins = addresses::parse_origins(given.list()?);
             set(&mut draft.config.access.cors_origins, origins)
         },
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "publish_origins",
@@ -255,7 +259,7 @@ static ACCESS: &[Setting] = &[
             let origins = addresses::parse_origins(given.list()?);
             set(&mut draft.config.access.publish_origins, origins)
         },
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "cookie_name",
@@ -265,7 +269,7 @@ static ACCESS: &[Setting] = &[
         store: |draft, given| {
             set(&mut draft.config.access.cookie_name, given.word().and_then(access::parse_cookie))
         },
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "protocol_version_compatibility",
@@ -283,7 +287,7 @@ static ACCESS: &[Setting] = &[
             ];
             set(&mut draft.config.access.compatibility, given.choice(&choices))
         },
-        ..PLAIN
+        ..RELOADED
     },
 ];
 
@@ -294,7 +298,7 @@ static REQUESTS: &[Setting] = &[
         help: "A POST of JSON publishes its body, on the topics of its Link fields or its URL; \
                always so where 0.x clients are served",
         store: |draft, given| set(&mut draft.config.requests.json_publish, given.switch()),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "max_connections",
@@ -410,7 +414,7 @@ static REQUESTS: &[Setting] = &[
         default: "1000",
         help: "Matchers of a subscription",
         store: |draft, given| set(&mut draft.config.limits.matchers_max, given.count(1..=100_000)),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "max_topics",
@@ -418,7 +422,7 @@ static REQUESTS: &[Setting] = &[
         default: "1000",
         help: "Topics of an update",
         store: |draft, given| set(&mut draft.config.limits.topics_max, given.count(1..=100_000)),
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "max_pattern_length",
@@ -429,7 +433,7 @@ static REQUESTS: &[Setting] = &[
             let size = given.size(1..=MIB).map(|bytes| bytes as usize);
             set(&mut draft.config.limits.pattern_bytes_max, size)
         },
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "max_topic_length",
@@ -440,14 +444,14 @@ static REQUESTS: &[Setting] = &[
             let size = given.size(1..=MIB).map(|bytes| bytes as usize);
             set(&mut draft.config.limits.topic_bytes_max, size)
         },
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "strict_query",
         default: "off",
         help: "Only the specification's query names are taken, not lastEventID and lastEventId",
         store: |draft, given| set(&mut draft.config.limits.strict_query, given.switch()),
-        ..PLAIN
+        ..RELOADED
     },
 ];
 
@@ -511,7 +515,7 @@ static STREAMS: &[Setting] = &[
         help: "A stream that does not resume at the id that was asked for begins with an event \
                that says so; subscribers choose with petasos_gap=1 or 0",
         store: |draft, given| set(&mut draft.config.streams.gap_notice, given.switch()),
-        ..PLAIN
+        ..RELOADED
     },
 ];
 
@@ -538,6 +542,7 @@ static HISTORY: &[Setting] = &[
                which keeps none. Also as a URL: embedded://P?size=N&sync=interval+1s, \
                memory://?size=N&max_bytes=SIZE",
         store: transport::store,
+        ..PLAIN
     },
     Setting {
         name: "worker_lag",
@@ -696,7 +701,7 @@ static PROCESS: &[Setting] = &[
             ];
             set(&mut draft.config.logging.level, given.choice(&choices))
         },
-        ..PLAIN
+        ..RELOADED
     },
     Setting {
         name: "debug",
@@ -704,6 +709,6 @@ static PROCESS: &[Setting] = &[
         default: "off",
         help: "The same as the log level debug",
         store: |draft, given| set(&mut draft.debug, given.switch()),
-        ..PLAIN
+        ..RELOADED
     },
 ];

@@ -200,6 +200,42 @@ fn every_setting_is_complete_and_can_be_given_everywhere() {
 }
 
 #[test]
+fn a_hub_that_runs_takes_what_is_marked_so_and_nothing_else() {
+    let base = Given::default();
+    let old = load_given(&base).unwrap();
+    for setting in settings() {
+        let file = match setting.kind {
+            Kind::Switch => setting.name.to_owned(),
+            _ => format!("{} {}", setting.name, sample(setting)),
+        };
+        // Those keys are there already, from a later source.
+        let given = match setting.name {
+            "publisher_jwt" | "subscriber_jwt" => continue,
+            "issuer" => {
+                let issuer = format!("issuer i {{\npublisher {{\njwt {KEY}\n}}\n}}\nanonymous");
+                let file: &str = Box::leak(issuer.into_boxed_str());
+                Given { file, without_keys: true, ..Given::default() }
+            }
+            _ => Given { file: Box::leak(file.into_boxed_str()), ..Given::default() },
+        };
+        let Ok(new) = load_given(&given) else { panic!("{}", given.file) };
+        let wanted = new.config.clone();
+        assert_ne!(wanted, old.config, "{}: the sample differs from the default", given.file);
+        let reload = old.reload(new);
+        let told = [(true, &reload.changed), (false, &reload.needs_restart)];
+        for (reloads, told) in told {
+            assert_eq!(told.contains(&setting.name), setting.reloads == reloads, "{}", given.file);
+        }
+        let expected = if setting.reloads { &wanted } else { &old.config };
+        assert_eq!(&reload.loaded.config, expected, "{}", given.file);
+        let text = reload.loaded.describe();
+        assert_eq!(text == old.describe(), !setting.reloads, "{}: {text}", given.file);
+    }
+    let same = old.reload(load_given(&base).unwrap());
+    assert!(same.changed.is_empty() && same.needs_restart.is_empty(), "{same:?}");
+}
+
+#[test]
 fn later_sources_win() {
     let heartbeat = |given: &Given<'_>| config(given).streams.heartbeat.unwrap().as_secs();
     let file = "heartbeat 1s";

@@ -74,6 +74,19 @@ impl Keeper {
         }
     }
 
+    /// Goes on with keys that were fetched before, at this time.
+    pub fn with_keys_of(mut self, fetched_at: Instant) -> Keeper {
+        self.fresh_at = Some(fetched_at);
+        self.note_freshness(fetched_at);
+        self
+    }
+
+    fn note_freshness(&self, at: Instant) {
+        let since = at.saturating_duration_since(self.keyring.begun).as_millis();
+        let demand = &self.keyring.demands[self.set.0];
+        demand.fresh_at_ms.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
     /// The first fetch. A file that cannot be used is a mistake that somebody has to correct;
     /// what comes over the network may be there a moment later.
     pub fn begin(&mut self) -> Result<(), Unusable> {
@@ -150,7 +163,9 @@ impl Keeper {
         if std::mem::take(&mut self.failures) > 0 {
             tracing::info!(set = %location, "the key set is fetched again");
         }
-        self.fresh_at = Some(Instant::now());
+        let now = Instant::now();
+        self.fresh_at = Some(now);
+        self.note_freshness(now);
         self.given_up = false;
         let (count, names) = (keys.len(), names(&keys));
         if self.publish(Ok(keys.into())) {

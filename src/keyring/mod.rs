@@ -11,6 +11,7 @@ mod fetch;
 mod keeper;
 mod location;
 mod schedule;
+mod uses;
 
 use std::{
     sync::{
@@ -23,7 +24,8 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::auth::authority::{Authority, SetId};
+use self::uses::Uses;
+use crate::auth::authority::{Authority, KeySource, SetId, SourceId};
 
 pub use self::{
     keeper::{Keeper, Timing, Unusable},
@@ -39,6 +41,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 pub struct Keyring {
     authority: ArcSwap<Authority>,
     demands: Box<[Demand]>,
+    uses: Uses,
     begun: Instant,
     ended: AtomicBool,
 }
@@ -51,6 +54,8 @@ struct Demand {
     /// When it may be asked for again; milliseconds since the beginning.
     again_at_ms: AtomicU64,
     keeper: OnceLock<Thread>,
+    /// When the keys that are in use were fetched; milliseconds since the beginning.
+    fresh_at_ms: AtomicU64,
 }
 
 /// Sets that are being fetched, for somebody who waits for them.
@@ -58,14 +63,33 @@ struct Demand {
 pub struct Asked(Vec<(SetId, u32)>);
 
 impl Keyring {
-    /// `sets`: how many sets the authority has; they are numbered from 0.
-    pub fn new(authority: Authority, sets: usize) -> Keyring {
+    /// `sets`: how many sets the authority has; they are numbered from 0. `workers`: how many count
+    /// what they accept.
+    pub fn new(authority: Authority, sets: usize, workers: usize) -> Keyring {
         Keyring {
+            uses: Uses::new(authority.sources(), workers),
             authority: ArcSwap::from_pointee(authority),
             demands: (0..sets).map(|_| Demand::default()).collect(),
             begun: Instant::now(),
             ended: AtomicBool::new(false),
         }
+    }
+
+    /// Counts a token that was accepted. Each worker has numbers of its own.
+    pub fn count(&self, worker: usize, source: SourceId) {
+        self.uses.count(worker, source);
+    }
+
+    /// How often tokens of each key were accepted.
+    pub fn uses(&self) -> impl Iterator<Item = (&KeySource, u64)> {
+        self.uses.all()
+    }
+
+    /// When the keys of a set that are in use were fetched.
+    pub fn fresh_at(&self, set: SetId) -> Option<Instant> {
+        let demand = self.demands.get(set.0)?;
+        let at = Duration::from_millis(demand.fresh_at_ms.load(Ordering::Acquire));
+        self.begun.checked_add(at)
     }
 
     /// Ends the keepers, which may be in the middle of a fetch: soon.
@@ -131,7 +155,7 @@ mod tests {
 
     fn keyring() -> Keyring {
         let authority = Authority::new(vec![], Settings::default()).expect("no issuers");
-        Keyring::new(authority, 2)
+        Keyring::new(authority, 2, 1)
     }
 
     #[test]

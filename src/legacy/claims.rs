@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Where the claim is, the one that counts first.
-const NAMES: [&str; 2] = ["https://mercure.rocks/", "mercure"];
+pub const NAMES: [&str; 2] = ["https://mercure.rocks/", "mercure"];
 
 /// The claim, read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

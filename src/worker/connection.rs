@@ -20,7 +20,7 @@ use monoio::{
 use super::{
     budget::Reserved,
     clients::Counted,
-    endpoint::{Denied, Endpoint, Subscribe},
+    endpoint::{Denied, Endpoint, EndpointSettings, Subscribe},
     link,
     local::Local,
     pump::PublishError,
@@ -231,14 +231,15 @@ impl<'a> Connection<'a> {
     }
 
     async fn request(&mut self, head: Head) -> Result<Next, Lost> {
-        let identity = &self.local.settings.endpoint.identity;
+        let rules = self.local.rules();
+        let identity = &rules.identity;
         let route = route(head.method, head.path(), identity.metadata_paths());
         let is_of_hub = matches!(
             route,
             Route::Publish | Route::Subscribe | Route::SubscribeHead | Route::Metadata
         );
         if is_of_hub && identity.is_misdirected(&head) {
-            let response = self.local.endpoint.borrow().misdirected(&head);
+            let response = self.local.endpoint().misdirected(&head);
             return self.respond_unread(&head, response).await;
         }
         match route {
@@ -256,11 +257,10 @@ impl<'a> Connection<'a> {
         let form = ProblemForm::asked_for(head);
         match route {
             Route::Options { allow } => {
-                let cors = &self.local.settings.endpoint.cors;
-                cors.preflight(head.header("Origin"), allow)
+                self.local.rules().cors.preflight(head.header("Origin"), allow)
             }
             Route::MethodNotAllowed { allow } => Response::method_not_allowed(allow, form),
-            Route::Metadata => self.local.settings.endpoint.metadata(head),
+            Route::Metadata => self.local.rules().metadata(head),
             Route::Welcome => self.welcome(head),
             other => pages::page(other).unwrap_or_else(|| {
                 let detail = "there is nothing here; the hub is at /.well-known/mercure";
@@ -273,7 +273,8 @@ impl<'a> Connection<'a> {
     /// the event from which on a subscriber misses nothing (draft-08 #hub-discovery).
     fn welcome(&self, head: &Head) -> Response<'static> {
         let last_event_id = self.local.pump(|pump| pump.hub.last_event_id().map(str::to_owned));
-        let target = self.local.settings.endpoint.identity.link_target(head);
+        let rules = self.local.rules();
+        let target = rules.identity.link_target(head);
         let page = pages::page(Route::Welcome).expect("there is one");
         page.with("Link", link::to_hub(target, last_event_id.as_deref()))
     }
@@ -286,13 +287,13 @@ impl<'a> Connection<'a> {
         ask: impl Fn(&mut Endpoint) -> Result<T, Denied>,
     ) -> Result<T, Response<'static>> {
         let local = self.local;
-        let mut answer = ask(&mut local.endpoint.borrow_mut());
+        let mut answer = ask(&mut local.endpoint());
         if let Err(Denied::Later(later)) = &answer
-            && local.wait_for_keys(&later.asked).await
+            && local.wait_for_keys(&later.asked, &later.keyring).await
         {
-            answer = ask(&mut local.endpoint.borrow_mut());
+            answer = ask(&mut local.endpoint());
         }
-        answer.map_err(|denied| local.endpoint.borrow().answer(denied, head))
+        answer.map_err(|denied| local.endpoint().answer(denied, head))
     }
 
     async fn publish(&mut self, head: Head) -> Result<Next, Lost> {
@@ -306,7 +307,7 @@ impl<'a> Connection<'a> {
             Ok(body) => body,
             Err(response) => return self.respond_unread(&head, response).await,
         };
-        let draft = local.endpoint.borrow().draft(&head, &access, &bytes, local.unix_time());
+        let draft = local.endpoint().draft(&head, &access, &bytes, local.unix_time());
         drop(bytes);
         let draft = match draft {
             Ok(draft) => draft,
@@ -407,7 +408,7 @@ impl<'a> Connection<'a> {
         };
         let form = body.as_ref().map_or(&[][..], |body| &body.bytes);
         let now = local.unix_time();
-        let subscribe = local.endpoint.borrow_mut().subscription(&head, access, form, now);
+        let subscribe = local.endpoint().subscription(&head, access, form, now);
         drop(body);
         let subscribe = match subscribe {
             Ok(subscribe) => subscribe,
@@ -477,8 +478,9 @@ impl<'a> Connection<'a> {
         resumed: Option<Resumed>,
     ) -> Result<Next, Lost> {
         let (date, mut head) = (self.local.date(), Vec::new());
-        let mut envelope = self.envelope(request, &date);
-        let link = self.local.settings.endpoint.identity.link(request);
+        let rules = self.local.rules();
+        let mut envelope = self.envelope(request, &date, &rules);
+        let link = rules.identity.link(request);
         let also = admitted.legacy.then_some(legacy::LAST_EVENT_ID);
         let cursor = resumed
             .as_ref()
@@ -524,7 +526,8 @@ impl<'a> Connection<'a> {
             return self.respond_unread(request, response).await;
         }
         let (date, mut bytes) = (local.date(), Vec::new());
-        let mut envelope = self.envelope(request, &date);
+        let rules = local.rules();
+        let mut envelope = self.envelope(request, &date, &rules);
         envelope.keep_alive = false;
         let cursor = since.map_or(Fields::NONE, |since| {
             // Nothing is sent and nothing skipped: the client stays where it is.
@@ -556,7 +559,8 @@ impl<'a> Connection<'a> {
         tracing::info!(reason = %refusal, "request refused");
         self.local.metrics().refuse(refused_by(refusal));
         let date = self.local.date();
-        let cors = self.local.settings.endpoint.cors.fields(reader::origin(&self.input));
+        let rules = self.local.rules();
+        let cors = rules.cors.fields(reader::origin(&self.input));
         let envelope = Envelope::for_refusal(Some(&date), cors);
         let mut bytes = Vec::new();
         let _ = Response::refusal(refusal, ProblemForm::Json).encode(&envelope, &mut bytes);
@@ -579,17 +583,24 @@ impl<'a> Connection<'a> {
 
     async fn respond(&mut self, request: &Head, response: Response<'_>) -> Result<Next, Lost> {
         let (date, mut bytes) = (self.local.date(), Vec::new());
-        let keep_alive = response.encode(&self.envelope(request, &date), &mut bytes);
+        let rules = self.local.rules();
+        let keep_alive = response.encode(&self.envelope(request, &date, &rules), &mut bytes);
+        drop(rules);
         self.send(bytes).await?;
         Ok(if keep_alive { Next::Request } else { Next::Linger })
     }
 
-    fn envelope<'b>(&'b self, request: &Head, date: &'b HttpDate) -> Envelope<'b> {
+    fn envelope<'b>(
+        &self,
+        request: &Head,
+        date: &'b HttpDate,
+        rules: &'b EndpointSettings,
+    ) -> Envelope<'b> {
         let origin = request.header("Origin");
         if let Some(origin) = origin {
-            self.local.endpoint.borrow_mut().note_origin(origin, request);
+            self.local.endpoint().note_origin(origin, request);
         }
-        let cors = self.local.settings.endpoint.cors.fields(origin);
+        let cors = rules.cors.fields(origin);
         let mut envelope = Envelope::for_request(request, Some(date), cors);
         envelope.keep_alive &= !self.local.draining.get();
         envelope

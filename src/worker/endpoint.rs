@@ -102,6 +102,8 @@ pub(crate) enum Denied {
 #[derive(Debug)]
 pub(crate) struct Later {
     pub(crate) asked: Asked,
+    /// Which was asked.
+    pub(crate) keyring: Arc<Keyring>,
     error: TokenError,
     role: Role,
 }
@@ -143,6 +145,13 @@ impl Endpoint {
             patterns,
             nothing: Arc::default(),
             refused_origins: HashSet::new(),
+        }
+    }
+
+    /// Goes by other settings from now on. Those that texts were understood by stay the same.
+    pub(crate) fn go_by(&mut self, settings: &Arc<EndpointSettings>) {
+        if !Arc::ptr_eq(&self.settings, settings) {
+            self.settings = Arc::clone(settings);
         }
     }
 
@@ -320,11 +329,15 @@ impl Endpoint {
             let authority = settings.keyring.authority();
             let verdict = self.verdicts.verify(&authority, credentials, role, &audience, now);
             let error = match verdict {
-                Ok(access) => return Ok(Some(access)),
+                Ok(access) => {
+                    settings.keyring.count(self.worker, access.source);
+                    return Ok(Some(access));
+                }
                 Err(error) => error,
             };
             if let Some(asked) = settings.keyring.ask(error.outdated_sets()) {
-                return Err(Denied::Later(Box::new(Later { asked, error, role })));
+                let keyring = Arc::clone(&settings.keyring);
+                return Err(Denied::Later(Box::new(Later { asked, keyring, error, role })));
             }
             // Keys that came between the two looks.
             let is_outdated = authority.generation() != settings.keyring.authority().generation();

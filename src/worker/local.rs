@@ -1,7 +1,7 @@
 //! What all tasks of one worker share. One thread owns it: nothing here is locked.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     future::Future,
     os::fd::RawFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,12 +11,26 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::Guard;
+
 use super::{
-    arrivals::Arrivals, budget::Budget, clock::Clock, endpoint::Endpoint, fan_outs::FanOuts,
-    memory::Leftovers, pump::Pump, settings::Settings, sockets::Sockets, waits::Waits,
+    arrivals::Arrivals,
+    budget::Budget,
+    clock::Clock,
+    endpoint::{Endpoint, EndpointSettings},
+    fan_outs::FanOuts,
+    memory::Leftovers,
+    pump::Pump,
+    settings::Settings,
+    sockets::Sockets,
+    waits::Waits,
 };
 use crate::{
-    http::date::HttpDate, hub::Moment, keyring::Asked, log::exchange::Exchange, metrics,
+    http::date::HttpDate,
+    hub::Moment,
+    keyring::{Asked, Keyring},
+    log::exchange::Exchange,
+    metrics,
     protocol::time::UnixTime,
 };
 
@@ -25,7 +39,7 @@ pub(super) struct Local {
     pub(super) settings: Arc<Settings>,
     pub(super) exchange: Arc<Exchange>,
     pub(super) clock: Clock,
-    pub(super) endpoint: RefCell<Endpoint>,
+    endpoint: RefCell<Endpoint>,
     pump: RefCell<Pump<Sockets>>,
     /// A task has something for the pump.
     nudged: Cell<bool>,
@@ -74,7 +88,7 @@ impl Local {
         Local {
             worker,
             endpoint: RefCell::new(Endpoint::new(
-                Arc::clone(&settings.endpoint),
+                settings.endpoint.load_full(),
                 Arc::clone(&settings.metrics),
                 worker,
             )),
@@ -97,6 +111,18 @@ impl Local {
             random: Cell::new(seed | 1),
             date: Cell::new((0, HttpDate::new(0))),
         }
+    }
+
+    /// What the endpoint goes by now.
+    pub(super) fn rules(&self) -> Guard<Arc<EndpointSettings>> {
+        self.settings.endpoint.load()
+    }
+
+    /// The endpoint, by what it goes by now.
+    pub(super) fn endpoint(&self) -> RefMut<'_, Endpoint> {
+        let mut endpoint = self.endpoint.borrow_mut();
+        endpoint.go_by(&self.rules());
+        endpoint
     }
 
     /// The only way to the pump. A panic in there may leave the hub half changed: then the process
@@ -133,14 +159,13 @@ impl Local {
 
     /// Waits until keys that were asked for were fetched, or could not be. False if that takes too
     /// long, or too many wait already.
-    pub(super) async fn wait_for_keys(&self, asked: &Asked) -> bool {
+    pub(super) async fn wait_for_keys(&self, asked: &Asked, keyring: &Keyring) -> bool {
         let waits = self.key_waits.get();
         if waits >= KEY_WAITS_MAX {
             return false;
         }
         self.key_waits.set(waits + 1);
         let until = self.now() + KEY_WAIT_MAX;
-        let keyring = &self.settings.endpoint.keyring;
         while !keyring.is_answered(asked) && self.now() < until {
             monoio::time::sleep(KEY_LOOK).await;
         }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
+
 use super::{clients::Clients, endpoint::EndpointSettings, runtime::Driver};
 use crate::{http::reader, hub::Limits, log::reused::ReusedIds, metrics::Metrics};
 
@@ -25,7 +27,8 @@ pub struct Settings {
     pub own_file_tables: bool,
     pub driver: Driver,
     pub backlog: i32,
-    pub endpoint: Arc<EndpointSettings>,
+    /// May be replaced while the hub runs.
+    pub endpoint: ArcSwap<EndpointSettings>,
     /// Where workers show what they count.
     pub metrics: Arc<Metrics>,
     pub hub_limits: Limits,

@@ -288,7 +288,7 @@ impl Seat {
         let clock = Clock::start();
         let hub = Hub::new(
             settings.hub_limits,
-            settings.endpoint.topic_hasher.clone(),
+            settings.endpoint.load().topic_hasher.clone(),
             self.exchange.committed(),
             clock.now(),
         );

@@ -9,10 +9,10 @@ use crate::auth::{
 use crate::protocol::fixture::topic;
 use serde_json::{Value, json};
 
-const HUB: &str = "https://hub.example/.well-known/mercure";
-const NOW_SECS: u64 = 1_795_315_283;
+pub(super) const HUB: &str = "https://hub.example/.well-known/mercure";
+pub(super) const NOW_SECS: u64 = 1_795_315_283;
 
-fn now() -> UnixTime {
+pub(super) fn now() -> UnixTime {
     UnixTime::from_secs(NOW_SECS)
 }
 
@@ -21,11 +21,11 @@ fn keys(secrets: &[&str]) -> RoleKeys {
     secrets.iter().map(key).collect::<Vec<_>>().into()
 }
 
-fn issuer(id: Option<&str>, publisher: &[&str], subscriber: &[&str]) -> Issuer {
+pub(super) fn issuer(id: Option<&str>, publisher: &[&str], subscriber: &[&str]) -> Issuer {
     Issuer { id: id.map(Into::into), publisher: keys(publisher), subscriber: keys(subscriber) }
 }
 
-fn strict() -> Authority {
+pub(super) fn strict() -> Authority {
     let issuers =
         vec![issuer(Some("https://a"), &["ap"], &["as"]), issuer(Some("b"), &["bp", "bp2"], &[])];
     Authority::new(issuers, Settings::default()).unwrap()
@@ -35,16 +35,16 @@ fn without_issuer() -> Authority {
     Authority::new(vec![issuer(None, &["p", "p2"], &["s"])], Settings::default()).unwrap()
 }
 
-fn header() -> Value {
+pub(super) fn header() -> Value {
     json!({"alg": "HS256", "typ": "at+jwt"})
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({"iss": "https://a", "aud": HUB, "exp": NOW_SECS + 60})
 }
 
 /// The good claims with some replaced, or removed where the value is the string "-".
-fn with(changes: Value) -> Value {
+pub(super) fn with(changes: Value) -> Value {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
         match value {
@@ -55,7 +55,7 @@ fn with(changes: Value) -> Value {
     claims
 }
 
-fn signed(header: Value, claims: &Value, secret: &str) -> String {
+pub(super) fn signed(header: Value, claims: &Value, secret: &str) -> String {
     let algorithm = header["alg"].as_str().and_then(Algorithm::from_name).unwrap_or_default();
     let key = SigningKey::from_secret(secret.as_bytes(), algorithm).unwrap();
     mint::sign(&header, claims, &key)
@@ -429,7 +429,7 @@ fn published(secrets: &[(&str, Option<&str>)]) -> SetKeys {
 
 fn with_sets(sets: Vec<SetKeys>) -> Authority {
     let sets = sets.into_iter().enumerate().map(|(id, keys)| (SetId(id), keys)).collect();
-    let publisher = RoleKeys { configured: vec![], sets };
+    let publisher = RoleKeys { sets, ..RoleKeys::default() };
     let own = Issuer { id: Some("https://a".into()), publisher, ..Issuer::default() };
     let other = issuer(Some("b"), &["bp"], &[]);
     Authority::new(vec![own, other], Settings::default()).unwrap()
@@ -525,8 +525,7 @@ fn a_set_is_replaced_and_counts_as_another_generation_if_keys_change() {
 
 #[test]
 fn a_configured_key_counts_while_a_set_is_missing() {
-    let publisher =
-        RoleKeys { configured: keys(&["ap"]).configured, sets: vec![(SetId(0), Err("x".into()))] };
+    let publisher = RoleKeys { sets: vec![(SetId(0), Err("x".into()))], ..keys(&["ap"]) };
     let issuer = Issuer { id: Some("https://a".into()), publisher, ..Issuer::default() };
     let authority = Authority::new(vec![issuer], Settings::default()).unwrap();
     assert!(verify_kid(&authority, "ap", json!("9")).is_ok());
