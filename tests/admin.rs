@@ -71,7 +71,7 @@ fn sum(numbers: &BTreeMap<String, f64>, name: &str) -> f64 {
 }
 
 /// Numbers are shown a moment after what they count.
-fn until(hub: &Hub, what: &str, holds: impl Fn(&BTreeMap<String, f64>) -> bool) {
+pub(crate) fn until(hub: &Hub, what: &str, holds: impl Fn(&BTreeMap<String, f64>) -> bool) {
     let begin = Instant::now();
     while !holds(&numbers(hub)) {
         assert!(begin.elapsed() < PATIENCE, "{what}: {:#?}", numbers(hub));

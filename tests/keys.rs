@@ -362,6 +362,23 @@ fn a_set_that_fails_leaves_the_old_keys_in_use() {
     });
 }
 
+/// Reading the settings again does not forget what was fetched.
+#[test]
+fn fetched_keys_outlive_the_reading_of_settings() {
+    let Some(material) = material() else { return };
+    let old = &material["algorithms"]["EdDSA"];
+    let server = JwksServer::start(Reply::keys(&[&old["jwk"]]));
+    let hub = with_set(Driver::Epoll, &server.url()).start();
+    assert_eq!(status(&hub, &old["set_tokens"][0]), 200, "{}", hub.log());
+    server.set(Reply::new("500 Internal Server Error", ""));
+    hub.signal(libc::SIGHUP);
+    hub.wait_for_log("settings were read again");
+    hub.wait_for_log("a key set cannot be fetched: the last good keys stay in use");
+    assert_eq!(status(&hub, &old["set_tokens"][1]), 200, "{}", hub.log());
+    server.set(Reply::keys(&[&material["next"]["jwk"]]));
+    wait_for_status(&hub, &material["next"]["token"], 200);
+}
+
 #[test]
 fn a_hub_starts_without_the_keys_that_it_cannot_fetch() {
     let Some(material) = material() else { return };

@@ -24,7 +24,6 @@ on_both_drivers!(
     stalled_subscribers_do_not_hold_up_the_end,
     replaying_subscribers_do_not_hold_up_the_end,
     a_second_signal_ends_it_at_once,
-    a_signal_to_read_settings_again_ends_nothing,
 );
 
 const SUBSCRIBE: &[u8] = b"GET /.well-known/mercure?match=a HTTP/1.1\r\nHost: hub\r\n\r\n";
@@ -38,16 +37,6 @@ fn under_load_everybody_is_sent_away_properly(driver: Driver) {
 /// What was answered so long before a stream's end was delivered to it: the end comes over
 /// another connection than the answer, so "before" needs some room on a busy machine.
 const MARGIN: Duration = Duration::from_millis(500);
-
-/// `kill -HUP` is what many do to make a server read its settings again.
-fn a_signal_to_read_settings_again_ends_nothing(driver: Driver) {
-    let hub = Setup::new(driver).start();
-    let mut stream = Stream::open(hub.addr, "match=a", "");
-    hub.signal(libc::SIGHUP);
-    hub.wait_for_log("restart it instead");
-    publish(hub.addr, &tokens::publisher(&["*"]), &[("topic", "a"), ("data", "x")]);
-    assert_eq!(stream.data(1), ["x"]);
-}
 
 fn everybody_is_sent_away_properly(driver: Driver, signal: i32) {
     const STREAMS: usize = 200;

@@ -51,7 +51,7 @@ pub(super) fn read(directives: Vec<Directive>) -> Caddyfile {
         file.options = options.block.unwrap_or_default();
     }
     let mut is_open = false;
-    while let Some(directive) = directives.next() {
+    for directive in directives {
         if is_open {
             // A file of one site needs no braces around it.
             file.site(directive, &mut hubs);

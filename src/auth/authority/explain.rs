@@ -87,7 +87,8 @@ impl Authority {
         Explanation { rules: rules.0, verdicts }
     }
 
-    /// Looks at every rule; returns by which resource identifier the token is checked, if it is one.
+    /// Looks at every rule; returns by which resource identifier the token is checked, if it is a
+    /// token.
     fn look_at(
         &self,
         rules: &mut Rules,
@@ -337,7 +338,8 @@ impl Rules {
                     .to_owned(),
             ),
             (false, ..) => {
-                self.push(Outcome::Note, "generation", "it has no authorization_details".to_owned());
+                let text = "it has no authorization_details";
+                self.push(Outcome::Note, "generation", text.to_owned());
             }
         }
     }

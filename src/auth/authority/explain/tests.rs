@@ -1,3 +1,5 @@
+//! What is said of good and of bad tokens.
+
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
