@@ -81,23 +81,35 @@ fn is_hub(way: &Way<'_>, answer: Answer) -> (Finding, bool) {
     const CHECK: &str = "hub";
     let status = answer.status();
     let has_link = answer.fields("link").iter().any(|link| link.contains("mercure"));
-    let challenge = answer.fields("www-authenticate").join(" ");
-    let is_json = answer.content_type() == "application/problem+json";
-    match status {
-        400 if has_link || is_json => {
-            (Finding::ok(CHECK, "a Mercure hub (400 without match)"), true)
+    let has_challenge = answer.fields("www-authenticate").join(" ").starts_with("Bearer");
+    let error = answer.into_error();
+    let says_why = match &error {
+        ClientError::Refused(refusal) => {
+            let detail = refusal.detail.as_deref().unwrap_or_default();
+            detail.contains("match") || detail.contains("topic")
         }
-        401 if challenge.starts_with("Bearer") => {
-            (Finding::ok(CHECK, "a Mercure hub (401 without a token)"), true)
-        }
-        _ => (explained(way, CHECK, answer), false),
-    }
+        _ => false,
+    };
+    let told = match status {
+        400 if has_link || says_why => "a Mercure hub (400 without match)",
+        401 if has_challenge => "a Mercure hub (401 without a token)",
+        _ => return (explained_error(way, CHECK, status, &error), false),
+    };
+    (Finding::ok(CHECK, told), true)
 }
 
 /// What an answer means that should have been another one.
 pub(super) fn explained(way: &Way<'_>, check: &'static str, answer: Answer) -> Finding {
     let status = answer.status();
-    let error = answer.into_error();
+    explained_error(way, check, status, &answer.into_error())
+}
+
+fn explained_error(
+    way: &Way<'_>,
+    check: &'static str,
+    status: u16,
+    error: &ClientError,
+) -> Finding {
     let told = |meaning: &str| Finding::fail(check, format!("{error}: {meaning}"));
     match status {
         301 | 302 | 303 | 307 | 308 => Finding::fail(
@@ -111,7 +123,7 @@ pub(super) fn explained(way: &Way<'_>, check: &'static str, answer: Answer) -> F
             .fixed_by(way.hints(&hints::PATH)),
         421 => told("the hub is not known by this name, or the proxy does not tell it which one")
             .fixed_by(way.hints(&hints::HOST))
-            .fixed_by([format!("or the hub: --public-urls {}", origin(way))]),
+            .fixed_by([format!("and the hub: --public-urls {}", origin(way))]),
         429 => told(
             "too many streams of one client: where all come by a proxy, the hub takes it \
                      for one",
@@ -164,7 +176,10 @@ pub(super) fn metadata(way: &Way<'_>) -> (Finding, Option<String>) {
             format!("the hub takes itself for {resource}, which tokens must have as audience"),
         )
         .fixed_by(way.hints(&hints::HOST))
-        .fixed_by([format!("or the hub: --resource-identifier {url}")]),
+        .fixed_by([format!(
+            "and the hub: --public-urls {}, or --resource-identifier {url}",
+            origin(way)
+        )]),
     };
     (finding, Some(resource.to_owned()))
 }
