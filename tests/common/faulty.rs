@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     HoldsContent,
     /// Keeps the head of streams, too.
     HoldsStreams,
+    /// Keeps all that follows the first line of a stream.
+    HoldsEvents,
     /// Cuts answers that are silent for so long.
     CutsSilence(Duration),
     /// Cuts answers after so long, silent or not.
@@ -96,7 +98,7 @@ fn pass(mut client: &TcpStream, hub: SocketAddr, fault: Fault) -> io::Result<()>
     }
     let began = Instant::now();
     let mut buffer = vec![0; 64 << 10];
-    loop {
+    for piece in 0.. {
         upstream.set_read_timeout(match fault {
             Fault::CutsSilence(silence) => Some(silence),
             Fault::CutsAfter(life) => match life.saturating_sub(began.elapsed()) {
@@ -107,14 +109,19 @@ fn pass(mut client: &TcpStream, hub: SocketAddr, fault: Fault) -> io::Result<()>
         })?;
         let len = reader.read(&mut buffer)?;
         held.extend_from_slice(&buffer[..len]);
-        let is_held = is_stream && matches!(fault, Fault::HoldsContent | Fault::HoldsStreams);
+        let is_held = match fault {
+            Fault::HoldsContent | Fault::HoldsStreams => is_stream,
+            Fault::HoldsEvents => is_stream && piece > 0,
+            _ => false,
+        };
         if !is_held || len == 0 {
             client.write_all(&std::mem::take(&mut held))?;
         }
         if len == 0 {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 /// The lines of a head, without their ends.

@@ -28,8 +28,8 @@ pub(super) fn encryption(way: &Way<'_>) -> Option<Finding> {
     })
 }
 
-/// Asks for what every hub refuses in a short answer, as it needs something to match. False: nothing
-/// more can be found out.
+/// Asks for what every hub refuses in a short answer, as it needs something to match. False:
+/// nothing more can be found out.
 pub(super) fn hub(way: &mut Way<'_>) -> (Vec<Finding>, bool) {
     let asked = way.probe.ask(Asking {
         method: "GET",

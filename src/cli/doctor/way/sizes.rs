@@ -59,14 +59,18 @@ pub(super) fn body(way: &Way<'_>) -> Finding {
     let data = "x".repeat(BODY_LEN);
     match publisher.send(NewUpdate::new(&[&way.topic], &data)) {
         Ok(_) => Finding::ok(CHECK, "goes through"),
-        Err(ClientError::Refused(refusal)) if refusal.status == 413 => Finding::fail(
-            CHECK,
-            format!(
-                "{refusal}: the hub takes 1 MiB (max_request_body_size), something on the way \
-                     less"
-            ),
-        )
-        .fixed_by(way.hints(&hints::BODY)),
+        Err(ClientError::Refused(refusal)) if refusal.status == 413 => {
+            let text = format!(
+                "{refusal}: by itself the hub takes 1 MiB (max_request_body_size), something on \
+                 the way less"
+            );
+            Finding::fail(CHECK, text).fixed_by(way.hints(&hints::BODY))
+        }
+        // Who refuses may close the connection while it is still being sent to.
+        Err(error @ ClientError::Unreachable { .. }) => {
+            let text = format!("{error}: something on the way may take less than the hub's 1 MiB");
+            Finding::fail(CHECK, text).fixed_by(way.hints(&hints::BODY))
+        }
         Err(error) => unanswered(CHECK, &error),
     }
 }

@@ -103,7 +103,7 @@ fn head(way: &Way<'_>, answer: &Answer) -> Vec<Finding> {
     findings
 }
 
-/// A hub sends a comment at once. False: the stream is over.
+/// A hub sends a comment at once. False: there is nothing more to see in this stream.
 fn first_bytes(way: &Way<'_>, bytes: &Bytes) -> (Option<Finding>, bool) {
     match bytes.next(Instant::now() + PATIENCE) {
         Came::Bytes(_) => (None, true),
@@ -118,7 +118,7 @@ fn first_bytes(way: &Way<'_>, bytes: &Bytes) -> (Option<Finding>, bool) {
                  the way holds it back",
                 PATIENCE.as_secs()
             );
-            (Some(Finding::fail(BUFFERING, text).fixed_by(way.hints(&hints::BUFFERING))), true)
+            (Some(Finding::fail(BUFFERING, text).fixed_by(way.hints(&hints::BUFFERING))), false)
         }
     }
 }
@@ -129,17 +129,18 @@ pub(super) fn update(way: &mut Way<'_>, stream: Option<Bytes>) -> (Vec<Finding>,
     let Some(publisher) = &way.publisher else {
         let text = "not tested with an update: give a token that may publish (--token), or the \
                     key that makes one (--key)";
-        return (vec![Finding::skip(BUFFERING, text)], None);
+        return (stream.map(|_| Finding::skip(BUFFERING, text)).into_iter().collect(), None);
     };
     let began = Instant::now();
     let sent = publisher.send(NewUpdate::new(&[&way.topic], "petasos doctor"));
     let id = match sent {
         Ok(id) => id,
         Err(error) => {
-            let finding = refused(way, &error);
+            let mut findings = vec![refused(way, &error)];
             way.publisher = None;
             let text = "not tested with an update, since none could be published";
-            return (vec![finding, Finding::skip(BUFFERING, text)], None);
+            findings.extend(stream.map(|_| Finding::skip(BUFFERING, text)));
+            return (findings, None);
         }
     };
     let mut findings =
