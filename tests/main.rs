@@ -15,6 +15,7 @@ mod common;
 mod cookies;
 mod cors;
 mod discovery;
+mod doctor;
 mod drivers;
 mod drop_in;
 mod durable;

@@ -2,6 +2,7 @@
 //! the hub come from the table of settings.
 
 mod dev;
+mod doctor;
 mod explain;
 mod fsck;
 mod healthcheck;
@@ -168,6 +169,7 @@ fn dispatch(
         }
         Some(("token", matches)) => return token::token(matches, surroundings, application),
         Some(("fsck", matches)) => return fsck::fsck(matches, surroundings, application),
+        Some(("doctor", matches)) => return doctor::doctor(matches, surroundings),
         Some(("check", matches)) => serve::check(matches, surroundings)?,
         Some(("healthcheck", matches)) => healthcheck::healthcheck(matches, surroundings)?,
         Some(("publish", matches)) => publish::publish(matches, surroundings)?,
@@ -186,6 +188,7 @@ Examples:
   petasos --config hub.conf              a hub with settings from a file
   MERCURE_PUBLISHER_JWT_KEY=… MERCURE_SUBSCRIBER_JWT_KEY=… petasos --listen :80
   petasos check --config hub.conf        what is in force, or every mistake
+  petasos doctor --config hub.conf       is this machine made for many connections?
 
   export PETASOS_TOKEN=$(petasos token --key @key --publish '*' --subscribe '*')
   petasos subscribe https://example.com/books/1
@@ -203,6 +206,7 @@ fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(serve::run_command())
         .subcommand(serve::check_command())
+        .subcommand(doctor::command())
         .subcommand(fsck::command())
         .subcommand(healthcheck::command())
         .subcommand(token::command())

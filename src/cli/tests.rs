@@ -84,7 +84,7 @@ fn help_mentions_every_flag_with_variables_and_default() {
             format!("{} [env: {}] [default: {default}]", setting.help, variables.join(", "));
         assert!(squeezed.contains(&expected), "{expected}\n{squeezed}");
     }
-    for command in ["serve", "run", "check", "fsck", "token", "publish", "subscribe"] {
+    for command in ["serve", "run", "check", "doctor", "fsck", "token", "publish", "subscribe"] {
         assert!(petasos(&["--help"], &[], "").output.contains(&format!("\n  {command} ")));
         assert_eq!(petasos(&[command, "--help"], &[], "").code, ExitCode::SUCCESS);
     }
@@ -176,6 +176,32 @@ fn fsck_finds_the_history_by_the_settings_of_the_hub() {
     let help = petasos(&["fsck", "--help"], &[], "").output;
     for taught in ["Stop the hub first", "All that is older is dropped", "--data-dir"] {
         assert!(help.contains(taught), "{taught}\n{help}");
+    }
+}
+
+#[test]
+fn the_doctor_teaches_and_needs_no_keys() {
+    let help = petasos(&["doctor", "--help"], &[], "").output;
+    for taught in
+        ["Run it where the hub runs", "--url", "--idle", "published on a topic of its own"]
+    {
+        assert!(help.contains(taught), "{taught}\n{help}");
+    }
+    let healthy = petasos(&["doctor", "--json", "--transport", "memory"], &[], "");
+    let told: serde_json::Value = serde_json::from_str(&healthy.output).unwrap();
+    assert_eq!(healthy.code == ExitCode::SUCCESS, told["ok"] == true);
+    for (arguments, expected) in [
+        (&["doctor", "--workers", "x"][..], "petasos: --workers: `x` is not"),
+        (&["doctor", "--key", "k"], "error: the following required arguments were not provided"),
+        (&["doctor", "--url", "x://y"], "petasos: `x://y` is not an http or https URL"),
+        (&["doctor", "--url", "http://y", "--token", "a b"], "petasos: the token has characters"),
+        (&["doctor", "--url", "http://y", "--key", ""], "petasos: the key is empty"),
+        (&["doctor", "--url", "http://y", "--key", "k", "--alg", "x"], "petasos: --alg: "),
+        (&["doctor", "--url", "http://y", "--connections", "1"], "error: the argument '--url"),
+    ] {
+        let outcome = petasos(arguments, &[], "");
+        assert!(outcome.errors.starts_with(expected), "{arguments:?} {}", outcome.errors);
+        assert_ne!(outcome.code, ExitCode::SUCCESS);
     }
 }
 

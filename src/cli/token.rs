@@ -97,17 +97,26 @@ pub(super) fn token(
                 .to_owned(),
         )
     })?;
-    let key = surroundings.secret(&key)?;
-    if key.is_empty() {
-        return Err(Failure::Told("the key is empty".to_owned()));
-    }
-    let told = |name: &'static str| move |problem| Failure::Told(format!("--{name}: {problem}"));
-    let algorithm = matches.get_one::<String>("alg").map_or("HS256", String::as_str);
-    let algorithm = parse_algorithm(algorithm).map_err(told("alg"))?;
+    let (key, algorithm) = secret_key(&key, matches, surroundings)?;
     let claims = read(matches)?;
     let token = mint(&claims, &Secret::new(key.into_bytes()), algorithm).map_err(Failure::Told)?;
     writeln!(surroundings.output, "{token}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The key that was given, and what `--alg` says that it signs with.
+pub(super) fn secret_key(
+    given: &str,
+    matches: &ArgMatches,
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(String, Algorithm), Failure> {
+    let key = surroundings.secret(given)?;
+    if key.is_empty() {
+        return Err(Failure::Told("the key is empty".to_owned()));
+    }
+    let algorithm = matches.get_one::<String>("alg").map_or("HS256", String::as_str);
+    let algorithm = parse_algorithm(algorithm);
+    Ok((key, algorithm.map_err(|problem| Failure::Told(format!("--alg: {problem}")))?))
 }
 
 fn read(matches: &ArgMatches) -> Result<Claims, Failure> {

@@ -39,6 +39,8 @@ mod backoff;
 mod credentials;
 mod error;
 mod http;
+#[cfg(feature = "command")]
+pub(crate) mod probe;
 mod publisher;
 mod sse;
 mod stream;

@@ -39,7 +39,7 @@ pub use self::{
     endpoint::{EndpointSettings, PublishOrigins},
     identity::{Identity, Name},
     listener::Listening,
-    runtime::Driver,
+    runtime::{Driver, try_io_uring},
     settings::{Overload, Settings},
     start::{Bells, StartError, Workers, start},
 };

@@ -27,6 +27,14 @@ impl fmt::Display for Driver {
 /// The entries of a worker's ring. More operations than these are submitted in pieces.
 const ENTRIES: u32 = 1024;
 
+/// Whether workers can run on `io_uring` here.
+///
+/// # Errors
+/// Why not, as the system says it.
+pub fn try_io_uring() -> io::Result<()> {
+    AnyRuntime::new(Driver::IoUring).map(drop)
+}
+
 /// A runtime on one of the two drivers.
 pub(crate) enum AnyRuntime {
     IoUring(Box<Runtime<TimeDriver<IoUringDriver>>>),

@@ -1,6 +1,7 @@
 //! What all tests need.
 
 pub(crate) mod client;
+pub(crate) mod faulty;
 pub(crate) mod harness;
 pub(crate) mod hub;
 pub(crate) mod jwks_server;

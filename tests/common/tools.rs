@@ -12,6 +12,9 @@ pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/pyt
 /// Where the packages of `.ci/node` are.
 pub(crate) const NODE_PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node");
 
+/// nginx, which `.ci/install` puts there without starting it as a service.
+pub(crate) const NGINX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/nginx");
+
 /// Whether these programs are there. A test that goes without them says so, loudly, and fails
 /// where everything has to be tested.
 pub(crate) fn has_tools(names: &[&str]) -> bool {

@@ -77,6 +77,11 @@ impl Directory {
         }
         Ok(Directory(path.to_owned()))
     }
+
+    /// A directory that is there already.
+    pub(super) fn at(path: &Path) -> Directory {
+        Directory(path.to_owned())
+    }
 }
 
 impl Disk for Directory {

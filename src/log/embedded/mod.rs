@@ -75,6 +75,14 @@ use crate::protocol::{hub_url::HubUrl, id::IdCipher, update::Position};
 /// back soon do not read it.
 const RECENT_BYTES: usize = 16 << 20;
 
+/// Bytes that may still be written into a directory, which is there.
+///
+/// # Errors
+/// The system does not tell.
+pub fn room(directory: &Path) -> io::Result<u64> {
+    Directory::at(directory).room()
+}
+
 /// When an update counts as kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SyncMode {
