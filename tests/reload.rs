@@ -19,6 +19,20 @@ on_both_drivers!(
     settings_with_mistakes_change_nothing,
 );
 
+/// What is said to change without a restart is what does.
+#[test]
+fn the_settings_that_change_are_listed() {
+    let text = include_str!("../docs/operations.md");
+    let (_, text) = text.split_once("Without a restart change:").unwrap();
+    let (listed, _) = text.split_once("The log says").unwrap();
+    assert!(listed.contains("keys, issuers and key sets"));
+    let is_of_keys = |name: &str| name.contains("jw") || name.contains("issuer");
+    for setting in petasos::config::settings().filter(|setting| !is_of_keys(setting.name)) {
+        let is_listed = listed.contains(&format!("`{}`", setting.name));
+        assert_eq!(is_listed, setting.reloads, "{}", setting.name);
+    }
+}
+
 const OLD_KEY: &str = "the-key-of-yesterday-0123456789abcdef";
 const ORIGIN: &str = "https://app.example";
 

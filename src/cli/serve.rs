@@ -27,7 +27,9 @@ A file holds directives, one on a line, named like the flags with _ instead of -
 MERCURE_EXTRA_DIRECTIVES holds directives too. Flags and PETASOS_ variables for keys name a file,
 since everybody on the machine can read command lines; the other variables hold the key itself.
 Several alternatives of a variable: the first that is not empty counts.
-`petasos check` shows what is in force.
+`petasos check` shows what is in force. HUP makes a hub that runs read its file again: keys and
+issuers, who may subscribe and publish, CORS, limits of requests and the log level change without
+cutting a stream; for the rest the log says that a restart is needed.
 
 The history lies in data_dir and is there again after a restart:
 
