@@ -4,6 +4,8 @@
 mod builder;
 mod embedded;
 #[cfg(feature = "command")]
+mod explain;
+#[cfg(feature = "command")]
 mod fsck;
 mod guest;
 mod history;
@@ -23,7 +25,7 @@ pub use self::{
     guest::{PublishError, Publishing},
 };
 #[cfg(feature = "command")]
-pub use self::{fsck::fsck, limits::raise_open_files, serve::serve, tokens::explain};
+pub use self::{explain::explain, fsck::fsck, limits::raise_open_files, serve::serve};
 use crate::{
     config::{LogLevel, Mistake, Notice},
     worker::StartError,

@@ -20,7 +20,7 @@ use super::{
     guest::Guest,
     history::Open,
     keys, settings,
-    tokens::{InUse, Shared},
+    tokens::{Current, InUse},
 };
 use crate::{
     admin::{self, Admin},
@@ -58,8 +58,11 @@ pub(super) struct Running {
     pub(super) config: Config,
     pub(super) guest: Option<Guest>,
     log: Log,
-    tokens: Shared,
+    /// Ends the keepers of keys when it is dropped.
+    #[cfg_attr(not(feature = "command"), expect(dead_code))]
+    tokens: Arc<ArcSwap<InUse>>,
     /// The settings in force, for the operator.
+    #[cfg_attr(not(feature = "command"), expect(dead_code))]
     described: Arc<ArcSwap<String>>,
     admin: Option<admin::Serving>,
 }
@@ -81,7 +84,8 @@ impl Running {
         let keepers = keys::start(&config, workers, None)?;
         let keyring = Arc::clone(&keepers.keyring);
         let hub = settings::hub(&config, workers, place.open_files, keyring)?;
-        let tokens = Shared::new(InUse { keepers, audiences: settings::audiences(&config) });
+        let in_use = InUse { keepers, audiences: settings::audiences(&config) };
+        let tokens = Arc::new(ArcSwap::from_pointee(in_use));
         let described = Arc::new(ArcSwap::from_pointee(config.admin.settings.clone()));
         let mut history = Open::start(&config)?;
         let begin = history.take_beginning();
@@ -112,7 +116,7 @@ impl Running {
                 exchange: Arc::clone(&log.exchange),
                 name: config.admin.name.clone(),
                 config: Arc::clone(&described),
-                tokens: Arc::new(tokens.clone()),
+                tokens: Arc::new(Current(Arc::clone(&tokens))),
             })
         });
         let admin = admin.transpose()?;
@@ -125,18 +129,17 @@ impl Running {
     /// Keys cannot be used; then everything stays as it was.
     #[cfg(feature = "command")]
     pub(super) fn reload(&mut self, config: &Config) -> Result<(), ServeError> {
-        self.tokens.with(|in_use| {
-            let keepers = keys::start(config, self.settings.workers, Some(&in_use.keepers))?;
-            let hasher = self.settings.endpoint.load().topic_hasher.clone();
-            // The addresses are those that are served.
-            let config = Config { listen: self.config.listen.clone(), ..config.clone() };
-            let endpoint = settings::endpoint(&config, Arc::clone(&keepers.keyring), hasher)?;
-            self.settings.endpoint.store(Arc::new(endpoint));
-            in_use.keepers = keepers;
-            self.described.store(Arc::new(config.admin.settings.clone()));
-            self.config = config;
-            Ok(())
-        })
+        let before = self.tokens.load_full();
+        let keepers = keys::start(config, self.settings.workers, Some(&before.keepers))?;
+        let hasher = self.settings.endpoint.load().topic_hasher.clone();
+        // The addresses are those that are served.
+        let config = Config { listen: self.config.listen.clone(), ..config.clone() };
+        let endpoint = settings::endpoint(&config, Arc::clone(&keepers.keyring), hasher)?;
+        self.settings.endpoint.store(Arc::new(endpoint));
+        self.tokens.store(Arc::new(InUse { keepers, audiences: before.audiences.clone() }));
+        self.described.store(Arc::new(config.admin.settings.clone()));
+        self.config = config;
+        Ok(())
     }
 
     /// Tells that it runs, and where.
