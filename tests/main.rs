@@ -50,3 +50,4 @@ mod streams;
 mod subscribe;
 mod tables;
 mod tidy;
+mod unix;
