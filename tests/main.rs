@@ -34,6 +34,7 @@ mod model;
 mod overload;
 mod patterns;
 mod ports;
+mod proxies;
 mod publish;
 mod query;
 mod regression;
