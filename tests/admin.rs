@@ -66,7 +66,7 @@ pub(crate) fn numbers(hub: &Hub) -> BTreeMap<String, f64> {
 }
 
 /// The sum over all labels.
-fn sum(numbers: &BTreeMap<String, f64>, name: &str) -> f64 {
+pub(crate) fn sum(numbers: &BTreeMap<String, f64>, name: &str) -> f64 {
     numbers.iter().filter(|(key, _)| key.split('{').next() == Some(name)).map(|(_, v)| v).sum()
 }
 

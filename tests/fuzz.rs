@@ -325,6 +325,20 @@ fn cookies_are_found_by_name_alone() {
 }
 
 #[test]
+fn clients_add_nothing_to_what_their_proxy_says() {
+    // `D`: Forwarded, `A`, `B`, `C`: X-Forwarded-For, -Host, -Proto.
+    let seeds = bytes(&[
+        "D for=192.0.2.1;host=evil;proto=http",
+        "Dfor=\"[2001:db8::1]:80\", for=10.0.0.1;x=\"",
+        "A192.0.2.1, 10.0.0.1\nBevil\nChttp, https",
+        "Afor=\nA, ,\nD;;,\nB",
+        "Dfor=198.51.100.1;host=evil\nA198.51.100.1\nBevil\nDhost=\"a:1",
+    ]);
+    assert!(seeds[..3].iter().any(|seed| harness::forwarded(seed)));
+    run("forwarded", 0.05, &seeds, harness::forwarded);
+}
+
+#[test]
 fn the_link_reads_back_as_it_was() {
     let seeds = bytes(&[
         "https://hub.example",

@@ -252,6 +252,7 @@ impl HubBuilder {
             Listens::Sockets(listeners) => {
                 if listeners.is_empty() {
                     config.listen.addresses.clear();
+                    config.listen.unix.clear();
                     config.listen.origins.clear();
                     // Whatever the application takes in.
                     config.listen.catch_all = true;

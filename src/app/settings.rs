@@ -71,10 +71,9 @@ pub(super) fn hub(
     if let Some(max) = requests.connections_max {
         subscribers_max = subscribers_max.min(max.get().div_ceil(workers));
     }
-    let clients = requests.connections_per_ip_max.map(|max| {
-        let proxies = requests.trusted_proxies.clone();
-        Arc::new(Clients::new(max.get(), proxies, subscribers_max.saturating_mul(workers)))
-    });
+    let clients = requests
+        .connections_per_ip_max
+        .map(|max| Arc::new(Clients::new(max.get(), subscribers_max.saturating_mul(workers))));
     let worker = Settings {
         workers,
         pin: config.workers.pin,
@@ -107,6 +106,7 @@ pub(super) fn hub(
         subscribers_max,
         requests_max,
         overload: requests.overload,
+        trusted_proxies: requests.trusted_proxies.clone(),
         clients,
         grace_period: config.grace_period,
     };
@@ -120,10 +120,12 @@ pub(super) fn hub(
 
 /// Connections of a worker that the limit on open files leaves room for.
 fn connections(config: &Config, workers: u64, open_files: u64, own_file_tables: bool) -> u64 {
+    // Of a UNIX socket every worker has a descriptor, made in the shared table.
+    let unix = config.listen.unix.len() as u64;
     let of_worker = FILES_OF_WORKER + config.listen.addresses.len() as u64;
     let (others, share) = match own_file_tables {
-        true => (SHARED_FILES_OF_WORKER * workers + of_worker, 1),
-        false => (of_worker * workers, workers),
+        true => ((SHARED_FILES_OF_WORKER + unix) * workers + of_worker, 1),
+        false => ((of_worker + unix) * workers, workers),
     };
     (open_files.saturating_sub(OTHER_FILES + others) / share).max(2)
 }

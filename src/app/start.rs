@@ -75,7 +75,7 @@ impl Running {
     pub(super) fn start(mut config: Config, place: Place) -> Result<Running, ServeError> {
         let listening = match place.listening {
             Some(listening) => listening,
-            None => Listening::on(&config.listen.addresses)?,
+            None => Listening::on(&config.listen.addresses, &config.listen.unix)?,
         };
         config.listen.settle(&listening.addrs()?);
         let admin = config.admin.address.map(admin::listen).transpose()?;
@@ -108,7 +108,7 @@ impl Running {
         }
         let seeds = (0..workers).map(|_| settings::random()).collect::<Result<Vec<_>, _>>()?;
         let workers =
-            worker::start(&hub.worker, &listening, bells, &log.exchange, &readers, &seeds)?;
+            worker::start(&hub.worker, listening, bells, &log.exchange, &readers, &seeds)?;
         begin(&log.exchange);
         let admin = admin.map(|listener| {
             listener.serve(Admin {
@@ -158,6 +158,9 @@ impl Running {
         }
         for addr in workers.addrs() {
             tracing::info!(%addr, %driver, workers = count, "listening on http://{addr}");
+        }
+        for addr in &config.listen.unix {
+            tracing::info!(%addr, %driver, workers = count, "listening on {addr}");
         }
     }
 

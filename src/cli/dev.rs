@@ -32,10 +32,14 @@ pub(super) fn banner(config: &Config) -> Result<String, String> {
         ..Claims::default()
     };
     let token = token::mint(&claims, &key.secret, key.algorithm)?;
-    Ok(text(&config.listen.hub_url(), &token))
+    let curl = match (config.listen.addresses.first(), config.listen.unix.first()) {
+        (None, Some(socket)) => format!("curl --unix-socket '{}'", socket.path.display()),
+        _ => "curl".to_owned(),
+    };
+    Ok(text(&curl, &config.listen.hub_url(), &token))
 }
 
-fn text(url: &str, token: &str) -> String {
+fn text(curl: &str, url: &str, token: &str) -> String {
     format!(
         "\
 *** INSECURE: --dev is for trying things out. Anybody may subscribe, from any web page. ***
@@ -44,10 +48,10 @@ Hub    {url}
 Token  {token}
 
 Subscribe:
-  curl -N '{url}?match=https%3A%2F%2Fexample.com%2Fbooks%2F1'
+  {curl} -N '{url}?match=https%3A%2F%2Fexample.com%2Fbooks%2F1'
 
 Publish:
-  curl '{url}' -H 'Authorization: Bearer {token}' \\
+  {curl} '{url}' -H 'Authorization: Bearer {token}' \\
     --data-urlencode 'topic=https://example.com/books/1' --data-urlencode 'data=Hello'
 "
     )

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::tree::{Listen, Origins};
+use crate::worker::{PATH_LEN_MAX, Proxies, UnixAddress};
 
 /// One address to listen on.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,8 +24,17 @@ pub(super) fn parse_listen<'a>(
     words: impl Iterator<Item = &'a str>,
     listen: &mut Listen,
 ) -> Result<(), String> {
-    (listen.addresses, listen.origins, listen.catch_all) = Default::default();
+    *listen = Listen { backlog: listen.backlog, ..Listen::default() };
     for word in words {
+        if let Some(address) = parse_unix(word).transpose()? {
+            // Whoever comes there names any host.
+            listen.catch_all = true;
+            if listen.unix.iter().any(|other| other.path == address.path) {
+                return Err(format!("`{word}` is there twice"));
+            }
+            listen.unix.push(address);
+            continue;
+        }
         let site = parse_site(word)?;
         listen.catch_all |= site.origins.is_empty();
         if !listen.addresses.contains(&site.address) {
@@ -32,10 +42,42 @@ pub(super) fn parse_listen<'a>(
         }
         listen.origins.extend(site.origins);
     }
-    if listen.addresses.is_empty() {
+    if listen.addresses.is_empty() && listen.unix.is_empty() {
         return Err("no address given; write it like :8080 or 127.0.0.1:8080".to_owned());
     }
     Ok(())
+}
+
+/// Reads the address of a UNIX socket, `unix:/PATH`, or as Caddy writes it, `unix//PATH`, both
+/// perhaps with the permissions of its file, `|0660`. `None`: it is something else.
+fn parse_unix(text: &str) -> Option<Result<UnixAddress, String>> {
+    let path = text.strip_prefix("unix:").or(text.strip_prefix("unix/"))?;
+    // A host may be called unix.
+    if path.bytes().all(|byte| byte.is_ascii_digit()) && text.starts_with("unix:") {
+        return None;
+    }
+    let (path, mode) = match path.rsplit_once('|') {
+        Some((path, mode)) => (path, Some(mode)),
+        None => (path, None),
+    };
+    let is_octal = |mode: &str| {
+        matches!(mode.len(), 3 | 4) && mode.bytes().all(|byte| matches!(byte, b'0'..=b'7'))
+    };
+    let bits = mode
+        .filter(|mode| is_octal(mode))
+        .and_then(|mode| u32::from_str_radix(mode, 8).ok().filter(|bits| *bits <= 0o777));
+    let problem = if !path.starts_with('/') {
+        "the whole path has to be there, like unix:/run/petasos/hub.sock".to_owned()
+    } else if path.ends_with('/') {
+        "this is a directory; name the socket in it, like unix:/run/petasos/hub.sock".to_owned()
+    } else if path.len() > PATH_LEN_MAX {
+        format!("a path of a socket has at most {PATH_LEN_MAX} bytes")
+    } else if mode.is_some() && bits.is_none() {
+        "permissions are octal, like |0660".to_owned()
+    } else {
+        return Some(Ok(UnixAddress { path: path.into(), mode: bits }));
+    };
+    Some(Err(format!("`{text}`: {problem}")))
 }
 
 /// Reads the address of the operator's listener; `None` for `off`.
@@ -54,22 +96,31 @@ const PRIVATE_RANGES: [&str; 6] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"];
 
 /// Reads networks, and addresses as networks of one.
-pub(super) fn parse_networks<'a>(
-    words: impl Iterator<Item = &'a str>,
-) -> Result<Vec<IpNet>, String> {
-    let mut networks = Vec::new();
+pub(super) fn parse_proxies<'a>(words: impl Iterator<Item = &'a str>) -> Result<Proxies, String> {
+    let mut proxies = Proxies::default();
+    let networks = &mut proxies.networks;
     for word in words {
-        if word == "private_ranges" {
-            networks.extend(PRIVATE_RANGES.map(|range| range.parse::<IpNet>().expect("a network")));
-            continue;
+        match word {
+            "unix" => {
+                proxies.unix = true;
+                continue;
+            }
+            "private_ranges" => {
+                let ranges = PRIVATE_RANGES.map(|range| range.parse::<IpNet>().expect("a network"));
+                networks.extend(ranges);
+                continue;
+            }
+            _ => {}
         }
         let address = || word.parse::<IpAddr>().map(IpNet::from);
         let network = word.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
-            format!("`{word}` is not a network; write it like 10.0.0.0/8, or private_ranges")
+            format!(
+                "`{word}` is not a network; write it like 10.0.0.0/8, or private_ranges, or unix"
+            )
         })?;
         networks.push(network.trunc());
     }
-    Ok(networks)
+    Ok(proxies)
 }
 
 fn parse_site(text: &str) -> Result<Site, String> {
@@ -219,11 +270,12 @@ mod tests {
 
     #[test]
     fn networks_are_read() {
-        let read = |text: &str| parse_networks(text.split_whitespace());
-        let networks = read("10.1.2.3/8 192.0.2.7 2001:db8::/32 ::1").unwrap();
-        let texts: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        let read = |text: &str| parse_proxies(text.split_whitespace());
+        let proxies = read("10.1.2.3/8 192.0.2.7 2001:db8::/32 ::1").unwrap();
+        let texts: Vec<_> = proxies.networks.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32", "::1/128"]);
-        let private = read("private_ranges").unwrap();
+        assert!(!proxies.unix && read("unix").unwrap().unix);
+        let private = read("unix private_ranges").unwrap().networks;
         for (address, expected) in [("172.31.0.1", true), ("172.32.0.1", false), ("::1", true)] {
             let address: IpAddr = address.parse().unwrap();
             assert_eq!(private.iter().any(|range| range.contains(&address)), expected, "{address}");
@@ -257,6 +309,43 @@ mod tests {
             assert_eq!(read.origins.join(" "), origins, "{text}");
             assert_eq!(read.catch_all, catch_all, "{text}");
         }
+    }
+
+    #[test]
+    fn unix_sockets_are_read() {
+        for (text, path, mode) in [
+            ("unix:/run/petasos/hub.sock", "/run/petasos/hub.sock", None),
+            ("unix//run/x.sock", "/run/x.sock", None),
+            ("unix//run/x.sock|0660", "/run/x.sock", Some(0o660)),
+            ("unix:/run/x.sock|222", "/run/x.sock", Some(0o222)),
+        ] {
+            let read = listen(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(read.unix, [UnixAddress { path: path.into(), mode }], "{text}");
+            assert!(read.addresses.is_empty() && read.origins.is_empty() && read.catch_all);
+            assert!(read.is_loopback());
+        }
+        let both = listen("127.0.0.1:80 unix:/a unix:/b").unwrap();
+        assert_eq!((both.addresses.len(), both.unix.len()), (1, 2));
+        // A host of that name.
+        assert_eq!(listen("unix:8080").unwrap().origins, ["http://unix:8080"]);
+        let long = format!("unix:/{}", "x".repeat(PATH_LEN_MAX));
+        for (text, part) in [
+            ("unix:hub.sock", "the whole path"),
+            ("unix/hub.sock", "the whole path"),
+            ("unix:", "the whole path"),
+            ("unix:/run/", "this is a directory"),
+            ("unix:/x|", "permissions are octal"),
+            ("unix:/x|rw", "permissions are octal"),
+            ("unix:/x|0888", "permissions are octal"),
+            ("unix:/x|1777", "permissions are octal"),
+            ("unix:/x|+66", "permissions are octal"),
+            (&long, "at most 103 bytes"),
+            ("unix:/x unix:/x|0660", "is there twice"),
+        ] {
+            let refused = listen(text).unwrap_err();
+            assert!(refused.contains(part), "{text}: {refused}");
+        }
+        assert!(listen(&long[..long.len() - 1]).is_ok());
     }
 
     #[test]

@@ -171,6 +171,15 @@ pub(super) fn warnings(config: &Config) -> Vec<Notice> {
              not for the public"
         ));
     }
+    let Config { listen, requests, .. } = config;
+    let one_client = !listen.unix.is_empty() && !requests.trusted_proxies.unix;
+    if one_client && requests.connections_per_ip_max.is_some() {
+        warn(
+            "max_connections_per_ip counts all who come by UNIX sockets as one client; where a \
+             proxy connects there, `trusted_proxies unix` has it say who they are"
+                .to_owned(),
+        );
+    }
     if config.listen.catch_all && config.identity.resource_identifier.is_none() {
         warn(
             "the audience of tokens is taken from the host that requests name: pin it with \

@@ -69,7 +69,8 @@ static LISTENING: &[Setting] = &[
         variables: &["SERVER_NAME", "MERCURE_LISTEN_ADDR", "ADDR"],
         kind: Kind::List("ADDRESS"),
         default: "127.0.0.1:8080",
-        help: "Addresses for plain HTTP: :PORT, IP:PORT, HOST:PORT or http://HOST[:PORT]",
+        help: "Addresses for plain HTTP: :PORT, IP:PORT, HOST:PORT, http://HOST[:PORT], or \
+               unix:/PATH with perhaps the permissions of that file, |0660",
         store: |draft, given| addresses::parse_listen(given.list()?, &mut draft.config.listen),
         ..PLAIN
     },
@@ -325,9 +326,10 @@ static REQUESTS: &[Setting] = &[
     Setting {
         name: "trusted_proxies",
         kind: Kind::List("NETWORK"),
-        help: "Proxies whose X-Forwarded-For is believed, like 10.0.0.0/8; or private_ranges",
+        help: "Proxies whose Forwarded and X-Forwarded-For, -Host, -Proto are believed, like \
+               10.0.0.0/8; private_ranges; unix: whoever connects to UNIX sockets",
         store: |draft, given| {
-            let proxies = addresses::parse_networks(given.list()?);
+            let proxies = addresses::parse_proxies(given.list()?);
             set(&mut draft.config.requests.trusted_proxies, proxies)
         },
         ..PLAIN

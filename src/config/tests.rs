@@ -846,6 +846,18 @@ fn the_operator_is_told_what_is_risky_or_without_effect() {
         ("", ("MERCURE_HUB_PORT", "tcp://10.0.0.1:80"), ""),
         ("", ("PETASOS_TOKEN", "x"), ""),
         (
+            "listen unix:/x\nresource_identifier urn:x\nmax_connections_per_ip 5",
+            ("X", "x"),
+            "max_connections_per_ip counts all who come by UNIX sockets as one client; where a \
+             proxy connects there, `trusted_proxies unix` has it say who they are",
+        ),
+        (
+            "listen unix:/x\nresource_identifier urn:x\nmax_connections_per_ip 5\n\
+             trusted_proxies unix",
+            ("X", "x"),
+            "",
+        ),
+        (
             "",
             ("GLOBAL_OPTIONS", "admin off\nmetrics"),
             "GLOBAL_OPTIONS:2: metrics has no effect: there are always metrics, on the admin \

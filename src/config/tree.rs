@@ -10,13 +10,11 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
-
 use super::keys::{IssuerKey, IssuerKeySet};
 pub use crate::{
     legacy::Version,
     log::{embedded::SyncMode, history::UnknownId, reused::ReusedIds},
-    worker::{Driver, Overload},
+    worker::{Driver, Overload, Proxies, UnixAddress},
 };
 
 /// Everything that is settled before the hub starts.
@@ -43,9 +41,11 @@ pub struct Config {
 /// Where the hub takes connections; plain HTTP all of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Listen {
-    /// At least one, none twice. `[::]` means every interface of both families; where the machine
-    /// has no IPv6, `0.0.0.0` is bound instead.
+    /// None twice. `[::]` means every interface of both families; where the machine has no IPv6,
+    /// `0.0.0.0` is bound instead.
     pub addresses: Vec<SocketAddr>,
+    /// No path twice. With `addresses`, at least one.
+    pub unix: Vec<UnixAddress>,
     /// The origins of those addresses that name a host, in the order given: `http://host:port`.
     /// The hub is called by these.
     pub origins: Vec<String>,
@@ -200,8 +200,8 @@ pub struct Requests {
     pub connections_max: Option<NonZeroUsize>,
     /// Streams of one client. `None`: no limit of its own.
     pub connections_per_ip_max: Option<NonZeroU32>,
-    /// Whose word on a client's address is taken.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Whose word on clients, and on the name and the scheme that they use, is taken.
+    pub trusted_proxies: Proxies,
     pub overload: Overload,
     pub header_bytes_max: u64,
     pub headers_max: usize,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{body::BodyLength, framing::Framing, refusal::Refusal, target};
+use super::{body::BodyLength, forwarded::Forwarded, framing::Framing, refusal::Refusal, target};
 
 /// What a request wants done (RFC 9110 §9). Methods are case-sensitive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +49,8 @@ pub struct Head {
     pub expects_continue: bool,
     /// How the body is framed.
     pub body: BodyLength,
+    /// What trusted proxies say of the request; filled in by whoever knows whom to trust.
+    pub forwarded: Forwarded,
     /// The request target; then, for each field, the lengths of name and value, name, value.
     bytes: Box<[u8]>,
     path: Span,
@@ -125,6 +127,7 @@ impl Head {
             keep_alive: framing.keep_alive,
             expects_continue: framing.expects_continue,
             body: framing.body,
+            forwarded: Forwarded::default(),
             path: Span::new(parts.path),
             query: parts.query.map(Span::new),
             // The host of an absolute target counts more than the field (RFC 9112 §3.2.2).
@@ -148,10 +151,12 @@ impl Head {
         self.query.map(|query| query.of(&self.bytes))
     }
 
-    /// Host and perhaps port that the request is addressed to, as they were sent: from an absolute
-    /// target, else from the `Host` field. `None` if the client named none, or an empty one.
+    /// Host and perhaps port that the request is addressed to, as they were sent: as a trusted
+    /// proxy says, else from an absolute target, else from the `Host` field. `None` if the client
+    /// named none, or an empty one.
     pub fn host(&self) -> Option<&[u8]> {
-        Some(self.host.of(&self.bytes)).filter(|host| !host.is_empty())
+        let own = || Some(self.host.of(&self.bytes)).filter(|host| !host.is_empty());
+        self.forwarded.host.as_deref().or_else(own)
     }
 
     /// The value of the first field called `name`, in whatever case.

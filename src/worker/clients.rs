@@ -16,9 +16,7 @@ use std::{
     },
 };
 
-use ipnet::IpNet;
-
-use crate::http::{forwarded::client_address, head::Head};
+use crate::http::forwarded::Peer;
 
 const ROWS: usize = 4;
 /// Cells of a row: as many as there may be streams, within these.
@@ -29,7 +27,6 @@ const CELLS_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Clients {
     streams_max: u32,
-    proxies: Vec<IpNet>,
     hasher: RandomState,
     rows: [Box<[AtomicU32]>; ROWS],
 }
@@ -42,24 +39,16 @@ pub(super) struct Counted {
 }
 
 impl Clients {
-    /// `streams_max`: of one client. `proxies`: whose word on the client's address is taken.
-    /// `expected`: streams of all clients.
-    pub fn new(streams_max: u32, proxies: Vec<IpNet>, expected: usize) -> Clients {
+    /// `streams_max`: of one client. `expected`: streams of all clients.
+    pub fn new(streams_max: u32, expected: usize) -> Clients {
         let len = expected.clamp(CELLS_MIN, CELLS_MAX).next_power_of_two();
         let row = |_| (0..len).map(|_| AtomicU32::new(0)).collect();
-        Clients { streams_max, proxies, hasher: RandomState::new(), rows: std::array::from_fn(row) }
-    }
-
-    /// Whose request it is.
-    pub(super) fn address(&self, peer: IpAddr, head: &Head) -> IpAddr {
-        let is_trusted =
-            |address: IpAddr| self.proxies.iter().any(|proxy| proxy.contains(&address));
-        client_address(peer, head, is_trusted)
+        Clients { streams_max, hasher: RandomState::new(), rows: std::array::from_fn(row) }
     }
 
     /// Counts one more stream, unless the client has as many as it may.
-    pub(super) fn count(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
-        let hash = self.hasher.hash_one(client(address));
+    pub(super) fn count(self: &Arc<Self>, client: Peer) -> Option<Counted> {
+        let hash = self.hasher.hash_one(network(client));
         let cells = std::array::from_fn(|row| self.cell(hash, row));
         let counted = Counted { clients: Arc::clone(self), cells };
         // Counted first and looked at afterwards: of two workers at least one sees both.
@@ -88,11 +77,12 @@ impl Drop for Counted {
     }
 }
 
-/// Who an address stands for: everybody with IPv6 has 2^64 addresses at least.
-fn client(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+/// Who an address stands for: everybody with IPv6 has 2^64 addresses at least. All who come by UNIX
+/// sockets without a proxy that is trusted are one client.
+fn network(client: Peer) -> Peer {
+    match client {
+        Peer::Ip(IpAddr::V6(v6)) => Peer::Ip(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into()),
+        Peer::Ip(IpAddr::V4(_)) | Peer::Unix => client,
     }
 }
 
@@ -101,11 +91,11 @@ mod tests {
     use super::*;
 
     fn clients(streams_max: u32) -> Arc<Clients> {
-        Arc::new(Clients::new(streams_max, Vec::new(), 10_000))
+        Arc::new(Clients::new(streams_max, 10_000))
     }
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn address(text: &str) -> Peer {
+        text.parse::<IpAddr>().unwrap().into()
     }
 
     #[test]
@@ -130,10 +120,17 @@ mod tests {
     }
 
     #[test]
+    fn those_without_an_address_are_one_client() {
+        let clients = clients(1);
+        let _held = clients.count(Peer::Unix);
+        assert!(clients.count(Peer::Unix).is_none());
+    }
+
+    #[test]
     fn many_clients_are_told_apart() {
         let clients = clients(1);
         let held: Vec<_> =
-            (0..5_000_u32).map(|bits| clients.count(IpAddr::V4(bits.into()))).collect();
+            (0..5_000_u32).map(|bits| clients.count(Peer::Ip(IpAddr::V4(bits.into())))).collect();
         // Some share every cell with others, by chance: 0.7 % of the last ones in expectation.
         let refused = held.iter().filter(|held| held.is_none()).count();
         assert!(refused < 25, "{refused}");

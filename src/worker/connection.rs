@@ -12,8 +12,6 @@ use std::{
 use bytes::Bytes;
 use monoio::{
     buf::IoBufMut,
-    io::{AsyncReadRent, AsyncWriteRentExt},
-    net::TcpStream,
     time::{sleep, timeout, timeout_at},
 };
 
@@ -25,6 +23,7 @@ use super::{
     local::Local,
     pump::PublishError,
     settings::Overload,
+    socket::Socket,
     sockets::{discard, send_now},
 };
 use crate::{
@@ -32,6 +31,7 @@ use crate::{
         body::{BodyLength, BodyReader, Step},
         date::HttpDate,
         fields::Fields,
+        forwarded::Peer,
         head::{Head, Method},
         media::ProblemForm,
         pages,
@@ -124,19 +124,21 @@ struct Body<'a> {
 
 struct Connection<'a> {
     local: &'a Local,
-    stream: TcpStream,
+    socket: Socket,
+    peer: Peer,
     /// What was received and not read yet.
     input: Vec<u8>,
     heads: HeadReader,
 }
 
 /// Serves a connection, of which `input` was read already, to its end or until it becomes a stream.
-pub(super) async fn serve(local: Rc<Local>, stream: TcpStream, input: Vec<u8>) {
-    let fd = stream.as_raw_fd();
-    let mut connection = Connection { local: &local, stream, input, heads: HeadReader::default() };
+pub(super) async fn serve(local: Rc<Local>, socket: Socket, peer: Peer, input: Vec<u8>) {
+    let fd = socket.as_raw_fd();
+    let heads = HeadReader::default();
+    let mut connection = Connection { local: &local, socket, peer, input, heads };
     match connection.requests().await {
         Ok(Next::Stream(stream)) => {
-            let fd = connection.stream.into_raw_fd();
+            let fd = connection.socket.into_raw_fd();
             become_stream(&local, fd, stream);
         }
         Ok(Next::Linger) => connection.linger().await,
@@ -180,7 +182,7 @@ impl<'a> Connection<'a> {
         }
         let (local, now) = (self.local, Instant::now());
         let since = local.clock.moment(now);
-        let waiting = local.waits.begin(self.stream.as_raw_fd(), !is_idle, since);
+        let waiting = local.waits.begin(self.socket.as_raw_fd(), !is_idle, since);
         if is_idle {
             // What a long request needed is not held for as long as a client is idle.
             if self.input.capacity() > READ_LEN {
@@ -197,8 +199,9 @@ impl<'a> Connection<'a> {
         let mut held = self.local.heads.reserve(0).ok_or(Lost)?;
         loop {
             match self.heads.read(&self.input, limits) {
-                Ok(Some((head, len))) => {
+                Ok(Some((mut head, len))) => {
                     self.input.drain(..len);
+                    local.settings.trusted_proxies.heed(self.peer, &mut head);
                     return Ok(Some(Ok(head)));
                 }
                 Ok(None) => {}
@@ -223,7 +226,7 @@ impl<'a> Connection<'a> {
         let start = input.len();
         input.reserve(len);
         let room = start..input.capacity();
-        let read = timeout_at(until.into(), self.stream.read(input.slice_mut(room))).await;
+        let read = timeout_at(until.into(), self.socket.read(input.slice_mut(room))).await;
         // After a time-out the operation keeps its buffer until the socket is shut down.
         let Ok((result, buffer)) = read else { return Err(Lost) };
         self.input = buffer.into_inner();
@@ -459,9 +462,7 @@ impl<'a> Connection<'a> {
     /// it has as many as it may.
     fn count(&self, head: &Head) -> Result<Option<Counted>, ClientIsFull> {
         let Some(clients) = &self.local.settings.clients else { return Ok(None) };
-        // Who has left already does not need to be counted.
-        let Ok(peer) = self.stream.peer_addr() else { return Ok(None) };
-        let address = clients.address(peer.ip(), head);
+        let address = head.forwarded.client.map_or(self.peer, Peer::from);
         let counted = clients.count(address);
         if counted.is_none() {
             let reason = "the client has as many streams as one may (max_connections_per_ip)";
@@ -607,12 +608,12 @@ impl<'a> Connection<'a> {
     }
 
     async fn send(&mut self, bytes: Vec<u8>) -> Result<(), Lost> {
-        let sent = send_now(self.stream.as_raw_fd(), &bytes);
+        let sent = send_now(self.socket.as_raw_fd(), &bytes);
         if sent == bytes.len() {
             return Ok(());
         }
         let rest = bytes[sent..].to_vec();
-        match timeout(ANSWER_TIMEOUT, self.stream.write_all(rest)).await {
+        match timeout(ANSWER_TIMEOUT, self.socket.write_all(rest)).await {
             Ok((Ok(_), _)) => Ok(()),
             _ => Err(Lost),
         }
@@ -621,7 +622,7 @@ impl<'a> Connection<'a> {
     /// Lets the client read its last answer: a socket that is closed while input lies unread
     /// resets the connection, and the answer may be lost in that.
     async fn linger(&mut self) {
-        let fd = self.stream.as_raw_fd();
+        let fd = self.socket.as_raw_fd();
         self.input = Vec::new();
         // SAFETY: a plain system call on an open descriptor.
         unsafe { libc::shutdown(fd, libc::SHUT_WR) };
@@ -631,7 +632,7 @@ impl<'a> Connection<'a> {
         let mut heard = 0;
         while heard < LINGER_LEN_MAX {
             let until = end.min(Instant::now() + LINGER_QUIET);
-            let Ok(Ok(())) = timeout_at(until.into(), self.stream.readable(false)).await else {
+            let Ok(Ok(())) = timeout_at(until.into(), self.socket.readable()).await else {
                 break;
             };
             match discard(fd) {

@@ -132,9 +132,12 @@ impl Identity {
             [b'h', b't', b't', b'p', b':', b'/', b'/', host @ ..] => ("http:", host),
             _ => return false,
         };
-        let has_scheme = |name: &Name| !name.public || name.hub_url.starts_with(scheme);
-        head.host().is_some_and(|own| own.eq_ignore_ascii_case(host))
-            && self.name(head).is_none_or(has_scheme)
+        // What is not known to be https may be.
+        let has_scheme = match self.name(head).filter(|name| name.public) {
+            Some(name) => name.hub_url.starts_with(scheme),
+            None => !head.forwarded.is_https || scheme == "https:",
+        };
+        has_scheme && head.host().is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
     fn name(&self, head: &Head) -> Option<&Name> {
@@ -164,17 +167,12 @@ fn any_scheme(head: &Head) -> String {
     url
 }
 
-/// The scheme that the client uses, as far as a proxy tells: what it is told comes back to itself
-/// alone.
+/// The URL by the scheme that the client uses, as far as a trusted proxy tells.
 fn with_scheme(url: Cow<'_, str>, head: &Head) -> String {
     if !url.starts_with("//") {
         return url.into_owned();
     }
-    let is_https = head.header("X-Forwarded-Proto").is_some_and(|proto| {
-        let first = proto.split(|byte| *byte == b',').next().unwrap_or_default();
-        first.trim_ascii().eq_ignore_ascii_case(b"https")
-    });
-    format!("{}:{url}", if is_https { "https" } else { "http" })
+    format!("{}:{url}", if head.forwarded.is_https { "https" } else { "http" })
 }
 
 /// Scheme and authority of a URL.
@@ -195,12 +193,18 @@ fn metadata_path(resource: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::reader::{HeadReader, Limits};
+    use crate::http::{
+        forwarded::{Forwarded, Peer},
+        reader::{HeadReader, Limits},
+    };
 
+    /// Of a request from a trusted proxy.
     fn head(host: &str, fields: &str) -> Head {
         let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
         let limits = Limits { target_len_max: 99, head_len_max: 999, header_count_max: 9 };
-        HeadReader::default().read(text.as_bytes(), &limits).unwrap().unwrap().0
+        let mut head = HeadReader::default().read(text.as_bytes(), &limits).unwrap().unwrap().0;
+        head.forwarded = Forwarded::read(Peer::Unix, &head, |peer| peer == Peer::Unix);
+        head
     }
 
     fn name(host: &str, hub_url: &str, public: bool) -> Name {
@@ -278,7 +282,7 @@ mod tests {
         let plain = head("Any.example:8080", "");
         assert_eq!(identity.audience(&plain), "//any.example:8080/.well-known/mercure");
         assert_eq!(identity.resource(&plain), "http://any.example:8080/.well-known/mercure");
-        let proxied = head("any.example", "X-Forwarded-Proto: HTTPS, http\r\n");
+        let proxied = head("inner", "Forwarded: host=any.example;proto=HTTPS\r\n");
         assert_eq!(identity.resource(&proxied), "https://any.example/.well-known/mercure");
         let url = "https://any.example/.well-known/oauth-protected-resource/.well-known/mercure";
         assert_eq!(identity.metadata_url(&proxied), url);
@@ -321,6 +325,17 @@ mod tests {
         ] {
             let found = identity.is_own_origin(origin.as_bytes(), &head(host, ""));
             assert_eq!(found, own, "{host} {origin}");
+        }
+        let proxied = |field: &str| head("hub:80", field);
+        for (identity, head, origin, own) in [
+            (&known, proxied(HTTPS), "https://hub:80", true),
+            (&known, proxied(HTTPS), "http://hub:80", false),
+            (&any, proxied("X-Forwarded-Host: x.example\r\n"), "https://x.example", true),
+            (&any, proxied("X-Forwarded-Host: x.example\r\n"), "https://hub:80", false),
+            (&known, proxied("X-Forwarded-Host: a.example\r\n"), "https://a.example", true),
+            (&known, proxied("X-Forwarded-Host: a.example\r\n"), "http://a.example", false),
+        ] {
+            assert_eq!(identity.is_own_origin(origin.as_bytes(), &head), own, "{origin}");
         }
     }
 }

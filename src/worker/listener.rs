@@ -1,5 +1,5 @@
-//! Listening sockets: one for each worker and address, all on the same port; or those that an
-//! application gives, shared by all workers.
+//! Listening sockets: one for each worker and address, all on the same port; and those that all
+//! workers share, which an application gives, or which are UNIX sockets.
 
 use std::{
     io,
@@ -15,7 +15,10 @@ use std::{
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::start::StartError;
+use super::{
+    start::StartError,
+    unix::{self, SocketFile, UnixAddress},
+};
 
 /// What a stream sends by itself, so often, shows that its peer is gone: it is not acknowledged.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(40);
@@ -31,8 +34,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(25);
 /// Bytes that the kernel takes for a peer beyond what is on its way to it: a peer that stopped
 /// reading costs no more.
 const UNSENT_MAX: u32 = 64 * 1024;
-/// An address that is in use for longer is served by somebody who lives.
-const AFTERLIFE: Duration = Duration::from_millis(500);
+/// An address that is in use for longer is served by somebody who lives: the sockets of a ring
+/// outlive a process that was killed by a moment.
+pub(super) const AFTERLIFE: Duration = Duration::from_millis(500);
 
 /// Opens a worker's listening socket.
 fn listen(addr: SocketAddr, backlog: i32, heartbeat: Option<Duration>) -> io::Result<TcpListener> {
@@ -71,53 +75,98 @@ fn socket(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Where workers take connections: settled before they start.
-pub struct Listening(Kind);
+/// A socket that listens.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
 
-enum Kind {
-    Claimed(Vec<Claim>),
-    Given(Vec<TcpListener>),
+impl Listener {
+    pub(super) fn set_nonblocking(&self, is_nonblocking: bool) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.set_nonblocking(is_nonblocking),
+            Listener::Unix(listener) => listener.set_nonblocking(is_nonblocking),
+        }
+    }
+
+    /// The same for one more worker.
+    fn share(&self, heartbeat: Option<Duration>) -> io::Result<Self> {
+        match self {
+            Listener::Tcp(listener) => {
+                inherit(&SockRef::from(listener), heartbeat)?;
+                listener.try_clone().map(Listener::Tcp)
+            }
+            // Whoever vanishes there is on this machine, and the kernel tells.
+            Listener::Unix(listener) => listener.try_clone().map(Listener::Unix),
+        }
+    }
+}
+
+/// Where workers take connections: settled before they start.
+#[derive(Default)]
+pub struct Listening {
+    /// Ports on which each worker opens a socket of its own.
+    claims: Vec<Claim>,
+    given: Vec<TcpListener>,
+    unix: Vec<unix::Claim>,
+}
+
+/// Where workers take connections, once those sockets listen that all of them share.
+pub(super) struct Open {
+    claims: Vec<Claim>,
+    shared: Vec<Listener>,
+    pub(super) files: Vec<SocketFile>,
 }
 
 /// What one worker listens on.
-pub(super) enum Share {
+pub(super) struct Share {
     /// To be opened by the worker.
-    Addrs(Vec<SocketAddr>),
-    Open(Vec<TcpListener>),
+    addrs: Vec<SocketAddr>,
+    open: Vec<Listener>,
 }
 
 impl Listening {
     /// On these addresses: claims them, and learns the ports that the kernel chooses for 0.
-    pub fn on(addrs: &[SocketAddr]) -> Result<Self, StartError> {
+    pub fn on(addrs: &[SocketAddr], unix: &[UnixAddress]) -> Result<Self, StartError> {
         let claims = addrs.iter().map(|&addr| claim(addr)).collect::<Result<_, _>>()?;
-        Ok(Listening(Kind::Claimed(claims)))
+        let unix = unix.iter().map(unix::Claim::new).collect::<Result<_, _>>()?;
+        Ok(Listening { claims, unix, ..Listening::default() })
     }
 
     /// On sockets that listen already, or none.
-    pub fn given(listeners: Vec<TcpListener>) -> Self {
-        Listening(Kind::Given(listeners))
+    pub fn given(given: Vec<TcpListener>) -> Self {
+        Listening { given, ..Listening::default() }
     }
 
     /// The addresses, one for one.
     pub fn addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        match &self.0 {
-            Kind::Claimed(claims) => Ok(claims.iter().map(Claim::addr).collect()),
-            Kind::Given(listeners) => listeners.iter().map(TcpListener::local_addr).collect(),
-        }
+        let claimed = self.claims.iter().map(|claim| Ok(claim.addr()));
+        claimed.chain(self.given.iter().map(TcpListener::local_addr)).collect()
     }
 
+    /// `backlog`: connections that may wait for each of so many workers.
+    pub(super) fn open(self, backlog: i32, workers: usize) -> Result<Open, StartError> {
+        let Listening { claims, given, unix } = self;
+        let (mut shared, mut files): (Vec<_>, _) =
+            (given.into_iter().map(Listener::Tcp).collect(), Vec::new());
+        let backlog = backlog.saturating_mul(i32::try_from(workers).unwrap_or(i32::MAX));
+        for claim in unix {
+            let (listener, file) = claim.open(backlog)?;
+            shared.push(Listener::Unix(listener));
+            files.push(file);
+        }
+        Ok(Open { claims, shared, files })
+    }
+}
+
+impl Open {
     /// What one more worker listens on.
     pub(super) fn share(&self, heartbeat: Option<Duration>) -> io::Result<Share> {
-        match &self.0 {
-            Kind::Claimed(claims) => Ok(Share::Addrs(claims.iter().map(Claim::addr).collect())),
-            Kind::Given(listeners) => {
-                let share = |listener: &TcpListener| {
-                    inherit(&SockRef::from(listener), heartbeat)?;
-                    listener.try_clone()
-                };
-                listeners.iter().map(share).collect::<io::Result<_>>().map(Share::Open)
-            }
-        }
+        let share = |listener: &Listener| listener.share(heartbeat);
+        Ok(Share {
+            addrs: self.claims.iter().map(Claim::addr).collect(),
+            open: self.shared.iter().map(share).collect::<io::Result<_>>()?,
+        })
     }
 }
 
@@ -127,14 +176,12 @@ impl Share {
         self,
         backlog: i32,
         heartbeat: Option<Duration>,
-    ) -> Result<Vec<TcpListener>, StartError> {
+    ) -> Result<Vec<Listener>, StartError> {
         let open = |addr| {
-            listen(addr, backlog, heartbeat).map_err(|source| StartError::Listen { addr, source })
+            let listener = listen(addr, backlog, heartbeat);
+            listener.map(Listener::Tcp).map_err(|source| StartError::Listen { addr, source })
         };
-        match self {
-            Share::Addrs(addrs) => addrs.into_iter().map(open).collect(),
-            Share::Open(listeners) => Ok(listeners),
-        }
+        self.addrs.into_iter().map(open).chain(self.open.into_iter().map(Ok)).collect()
     }
 }
 
@@ -186,8 +233,7 @@ fn has_ipv6() -> bool {
     socket(loopback).is_ok_and(|socket| socket.bind(&loopback.into()).is_ok())
 }
 
-/// Binds to the address, and waits a little for it: the sockets of a ring outlive a process that
-/// was killed by a moment.
+/// Binds to the address, and waits a little for it.
 fn bind_when_free(addr: SocketAddr) -> io::Result<Socket> {
     let until = Instant::now() + AFTERLIFE;
     loop {

@@ -1,6 +1,7 @@
 //! The only folder that names the runtime: worker threads, their sockets and their loop.
 //!
 //! Each worker owns a runtime, a listening socket for each address, its subscribers and its pump.
+//! UNIX sockets and those of an application are shared, and every worker accepts from them.
 //! What happens to a byte: `listener` accepts, `connection` reads requests and answers them with
 //! the help of `endpoint`, a subscriber's socket moves to `sockets`, and from then on `pump` feeds
 //! it through `sender`.
@@ -20,6 +21,7 @@ mod local;
 mod memory;
 mod phase;
 pub mod promise;
+mod proxies;
 pub mod pump;
 mod readiness;
 mod run;
@@ -27,9 +29,11 @@ mod runtime;
 mod searches;
 mod sender;
 mod settings;
+mod socket;
 mod sockets;
 mod start;
 pub mod submissions;
+mod unix;
 mod waits;
 
 pub use self::{
@@ -39,7 +43,9 @@ pub use self::{
     endpoint::{EndpointSettings, PublishOrigins},
     identity::{Identity, Name},
     listener::Listening,
+    proxies::Proxies,
     runtime::{Driver, try_io_uring},
     settings::{Overload, Settings},
     start::{Bells, StartError, Workers, start},
+    unix::{PATH_LEN_MAX, UnixAddress},
 };

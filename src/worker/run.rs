@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    net::TcpListener,
+    io,
     os::fd::AsRawFd,
     pin::pin,
     rc::Rc,
@@ -16,15 +16,16 @@ use monoio::net::TcpStream;
 use super::{
     arrivals::Arrival,
     connection,
-    listener::stop_listening,
+    listener::{Listener, stop_listening},
     local::{Local, guarded},
     phase::Phase,
     pump::{Pump, Turn},
     readiness::{GiveWay, Watch},
     runtime::Driver,
+    socket::{Door, Socket},
     sockets::{Event, Sockets},
 };
-use crate::log::bell::Doze;
+use crate::{http::forwarded::Peer, log::bell::Doze};
 
 /// Connections accepted in a row on epoll, before they are served: there, accepting does not wait
 /// as long as any are queued.
@@ -36,24 +37,19 @@ const FULL_WAIT: Duration = Duration::from_millis(5);
 /// Accepts connections, each with a task of its own, until the listener is shut down.
 pub(super) async fn accept(
     local: Rc<Local>,
-    listener: TcpListener,
+    listener: Listener,
     driver: Driver,
     phase: Arc<Phase>,
 ) {
-    let Ok(listener) = monoio::net::TcpListener::from_std(listener) else { return };
-    let fd = listener.as_raw_fd();
+    let Ok(door) = Door::new(listener) else { return };
+    let fd = door.as_raw_fd();
     local.listeners.borrow_mut().push(fd);
-    accept_all(&local, &listener, driver, &phase).await;
+    accept_all(&local, &door, driver, &phase).await;
     local.listeners.borrow_mut().retain(|other| *other != fd);
     local.nudge();
 }
 
-async fn accept_all(
-    local: &Rc<Local>,
-    listener: &monoio::net::TcpListener,
-    driver: Driver,
-    phase: &Phase,
-) {
+async fn accept_all(local: &Rc<Local>, door: &Door, driver: Driver, phase: &Phase) {
     let (mut failing, mut in_a_row) = (false, 0);
     while !local.draining.get() {
         if local.tasks.get() >= local.settings.requests_max {
@@ -63,18 +59,20 @@ async fn accept_all(
             continue;
         }
         // Never dropped while it is pending: that would lose a connection.
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        match door.accept().await {
+            Ok((socket, peer)) => {
                 failing = false;
                 in_a_row += 1;
                 if driver == Driver::Epoll && in_a_row >= ACCEPTS_IN_A_ROW {
                     in_a_row = 0;
                     monoio::time::sleep(Duration::ZERO).await;
                 }
-                serve(local, stream, Vec::new());
+                serve(local, socket, peer, Vec::new());
             }
             // A listener that is shared may be shut down by another worker.
             Err(_) if !phase.is_running() => return,
+            // Who came has left already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
                     tracing::error!(
@@ -96,11 +94,11 @@ fn set_tasks(local: &Local, tasks: usize) {
 }
 
 /// Serves a connection with a task of its own.
-fn serve(local: &Rc<Local>, stream: TcpStream, received: Vec<u8>) {
+fn serve(local: &Rc<Local>, socket: Socket, peer: Peer, received: Vec<u8>) {
     set_tasks(local, local.tasks.get() + 1);
     let local = Rc::clone(local);
     monoio::spawn(async move {
-        guarded(connection::serve(Rc::clone(&local), stream, received)).await;
+        guarded(connection::serve(Rc::clone(&local), socket, peer, received)).await;
         set_tasks(&local, local.tasks.get() - 1);
         if let Some(due) = local.leftovers.add(local.now()) {
             local.pump(|pump| pump.outside.set_timer(Some(due), local.now()));
@@ -129,9 +127,11 @@ fn take_arrivals(local: &Rc<Local>, driver: Driver) -> bool {
         let Some(Arrival { stream, received }) = local.arrivals.pop() else { return took };
         took = true;
         // Operations on a ring wait by themselves; epoll needs sockets that do not.
-        let stream = stream.set_nonblocking(driver == Driver::Epoll).map(|()| stream);
-        match stream.and_then(TcpStream::from_std) {
-            Ok(stream) => serve(local, stream, received),
+        let settled = stream.set_nonblocking(driver == Driver::Epoll);
+        let peer = settled.and_then(|()| stream.peer_addr());
+        let taken = peer.and_then(|peer| Ok((TcpStream::from_std(stream)?, peer)));
+        match taken {
+            Ok((stream, peer)) => serve(local, Socket::Tcp(stream), peer.ip().into(), received),
             Err(error) => tracing::warn!(%error, "a connection that was handed over is closed"),
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
-use super::{clients::Clients, endpoint::EndpointSettings, runtime::Driver};
+use super::{clients::Clients, endpoint::EndpointSettings, proxies::Proxies, runtime::Driver};
 use crate::{http::reader, hub::Limits, log::reused::ReusedIds, metrics::Metrics};
 
 /// What a hub at its limit does with a new subscriber.
@@ -52,6 +52,7 @@ pub struct Settings {
     /// Connections of a worker that are not subscribers.
     pub requests_max: usize,
     pub overload: Overload,
+    pub trusted_proxies: Proxies,
     /// Where the streams of each client are counted, if they are limited.
     pub clients: Option<Arc<Clients>>,
     /// Time over which subscribers are sent away at the end.

@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     io,
+    mem::MaybeUninit,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     sync::Arc,
 };
@@ -287,9 +288,11 @@ pub(crate) fn send_now(fd: RawFd, bytes: &[u8]) -> usize {
 /// Throws away what was received, up to a limit; 0 at the end of input.
 pub(crate) fn discard(fd: RawFd) -> io::Result<usize> {
     const LEN: usize = 64 * 1024;
+    // Of a TCP socket, nothing is written with this flag; others do not know it.
     let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-    // SAFETY: of a TCP socket, the kernel writes nothing with this flag.
-    let len = unsafe { libc::recv(fd, std::ptr::null_mut(), LEN, flags) };
+    let mut rubbish = MaybeUninit::<[u8; LEN]>::uninit();
+    // SAFETY: the kernel writes at most as many bytes as there are, and nobody reads them.
+    let len = unsafe { libc::recv(fd, rubbish.as_mut_ptr().cast(), LEN, flags) };
     usize::try_from(len).map_err(|_| io::Error::last_os_error())
 }
 

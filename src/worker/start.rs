@@ -22,6 +22,7 @@ use super::{
     sender::Sender,
     settings::Settings,
     sockets::{EventBell, Sockets, check},
+    unix::{SocketFile, UnixAddress},
 };
 use crate::{
     hub::Hub,
@@ -42,6 +43,20 @@ pub enum StartError {
     #[error("listening on {addr} failed: {source}")]
     Listen { addr: SocketAddr, source: io::Error },
     #[error(
+        "{address} is served already: stop what listens there, or choose another path with --listen"
+    )]
+    UnixInUse { address: UnixAddress },
+    #[error(
+        "{address}: a file that is no socket is there, and stays: remove it, or choose another \
+         path with --listen"
+    )]
+    UnixTaken { address: UnixAddress },
+    #[error(
+        "listening on {address} failed: {source}; its directory must be there, and the hub be \
+         allowed to write to it"
+    )]
+    Unix { address: UnixAddress, source: io::Error },
+    #[error(
         "io_uring is not allowed here ({source}): start with --driver epoll or --driver auto, or \
          allow it (sysctl kernel.io_uring_disabled=0, and a seccomp profile that has it)"
     )]
@@ -53,6 +68,8 @@ pub enum StartError {
 /// The running workers.
 pub struct Workers {
     addrs: Vec<SocketAddr>,
+    /// Of UNIX sockets that are listened on.
+    files: Vec<SocketFile>,
     driver: Driver,
     entrance: Entrance,
     drained: mpsc::Receiver<usize>,
@@ -99,7 +116,7 @@ impl Bells {
 /// Some worker could not be started; then none runs any more.
 pub fn start(
     settings: &Arc<Settings>,
-    listening: &Listening,
+    listening: Listening,
     bells: Bells,
     exchange: &Arc<Exchange>,
     readers: &Readers,
@@ -119,8 +136,11 @@ pub fn start(
     let (made, is_made) = mpsc::channel();
     let (ready, is_ready) = mpsc::channel();
     let (drained, is_drained) = mpsc::channel();
+    let addrs = listening.addrs()?;
+    let mut listening = listening.open(settings.backlog, settings.workers)?;
     let mut workers = Workers {
-        addrs: listening.addrs()?,
+        addrs,
+        files: mem::take(&mut listening.files),
         driver: settings.driver,
         entrance,
         drained: is_drained,
@@ -193,6 +213,8 @@ impl Workers {
     /// period. Returns when that is done and all threads have ended, or after `wait`; false if not
     /// all was done: what is left is cut off.
     pub fn end(mut self, wait: Duration) -> bool {
+        // Whoever comes now finds nothing, rather than nobody.
+        self.files.clear();
         self.entrance.phase.drain();
         self.wake();
         let until = Instant::now() + wait;
@@ -261,7 +283,8 @@ impl Seat {
             for listener in listeners {
                 // Operations on a ring wait by themselves; epoll needs sockets that do not.
                 listener.set_nonblocking(driver == Driver::Epoll)?;
-                monoio::spawn(accept(Rc::clone(&local), listener, driver, Arc::clone(&phase)));
+                let accepting = accept(Rc::clone(&local), listener, driver, Arc::clone(&phase));
+                monoio::spawn(accepting);
             }
             let pump = monoio::spawn(pump(
                 Rc::clone(&local),

@@ -176,6 +176,10 @@ impl Setup {
                     let addr = rest.split(['"', ' ']).next().and_then(|addr| addr.parse().ok());
                     let _ = addr.map(|addr| found.send((addr, admin)));
                 }
+                if line.contains("listening on unix:") {
+                    // Who has an address as well has told it before.
+                    let _ = found.send((SocketAddr::from(([0; 4], 0)), admin));
+                }
                 shared.lock().unwrap().push_str(&(line + "\n"));
             }
         });

@@ -12,8 +12,10 @@ pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/pyt
 /// Where the packages of `.ci/node` are.
 pub(crate) const NODE_PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/node");
 
-/// nginx, which `.ci/install` puts there without starting it as a service.
+/// What .ci/install unpacks of packages that would start a server.
 pub(crate) const NGINX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/nginx");
+pub(crate) const HAPROXY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/haproxy");
+pub(crate) const CADDY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/caddy");
 
 /// Whether these programs are there. A test that goes without them says so, loudly, and fails
 /// where everything has to be tested.

@@ -1,10 +1,13 @@
 //! Header fields that say who somebody is, and the one that says where the hub is.
 
+use std::net::IpAddr;
+
 use petasos::{
     auth::bearer::{self, BearerError},
     http::{
         cookie,
         fields::Fields,
+        forwarded::{Forwarded, Peer},
         head::Head,
         reader::{HeadReader, Limits},
     },
@@ -73,8 +76,12 @@ pub fn cookie(input: &[u8]) -> bool {
 }
 
 fn head_with(cookies: &[&[u8]]) -> Option<Head> {
+    head_of(cookies.iter().map(|line| ("Cookie", *line)))
+}
+
+fn head_of<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<Head> {
     let limits = Limits { target_len_max: 10, head_len_max: 1 << 16, header_count_max: 1 << 10 };
-    let fields = cookies.iter().map(|line| [b"Cookie: ", *line, b"\r\n"].concat());
+    let fields = fields.map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"].concat());
     let bytes = [b"GET / HTTP/1.0\r\n", &*fields.collect::<Vec<_>>().concat(), b"\r\n"].concat();
     let (head, len) = HeadReader::default().read(&bytes, &limits).ok()??;
     (len == bytes.len()).then_some(head)
@@ -103,6 +110,48 @@ fn blank_free(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(is_text).unwrap_or(bytes.len());
     let end = bytes.iter().rposition(is_text).map_or(start, |last| last + 1);
     &bytes[start..end]
+}
+
+/// What a client writes before its proxy, a field in each line, whose first byte says which. The
+/// proxy adds fields of its own, or to the last ones of a name: what it says comes out, or nothing.
+pub fn forwarded(input: &[u8]) -> bool {
+    const FIELDS: [(&str, &str); 4] = [
+        ("Forwarded", "for=198.51.100.1;host=\"a:1\";proto=https"),
+        ("X-Forwarded-For", "198.51.100.1"),
+        ("X-Forwarded-Host", "a:1"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    let lines = input.split(|byte| *byte == b'\n').take(10);
+    let written: Vec<_> = lines
+        .filter_map(|line| line.split_first())
+        .map(|(first, value)| (FIELDS[usize::from(*first) % 4].0, value))
+        .collect();
+    if head_of(written.iter().copied()).is_none() {
+        return false;
+    }
+    let mut is_said = false;
+    for (own, adds) in [(0..1, false), (1..4, false), (0..1, true), (1..4, true)]
+        .map(|(own, adds)| (&FIELDS[own], adds))
+    {
+        let mut fields: Vec<(&str, Vec<u8>)> =
+            written.iter().map(|(name, value)| (*name, value.to_vec())).collect();
+        for (name, value) in own {
+            match fields.iter_mut().rfind(|(other, _)| adds && other == name) {
+                Some((_, before)) => before.extend_from_slice(format!(", {value}").as_bytes()),
+                None => fields.push((name, value.as_bytes().to_vec())),
+            }
+        }
+        let head = head_of(fields.iter().map(|(name, value)| (*name, &**value)));
+        let head = head.expect("of what was taken before");
+        let peer = Peer::from(IpAddr::from([10, 0, 0, 1]));
+        let of_anybody = Forwarded::read(peer, &head, |_| false);
+        assert_eq!(of_anybody, Forwarded::default(), "{}", input.escape_ascii());
+        let Forwarded { client, host, is_https } = Forwarded::read(peer, &head, |it| it == peer);
+        assert!(client.is_none_or(|it| it == IpAddr::from([198, 51, 100, 1])), "{client:?}");
+        assert!(host.as_deref().is_none_or(|host| host.eq_ignore_ascii_case(b"a:1")), "{host:?}");
+        is_said |= client.is_some() && host.is_some() && is_https;
+    }
+    is_said
 }
 
 /// A public URL, and behind the first line feed the id of the last update: whoever reads the `Link`

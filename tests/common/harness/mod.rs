@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use petasos::protocol::{hub_url::HubUrl, limits::Limits, topic::TopicHasher};
 
 pub use self::{
-    fields::{authorization, cookie, link},
+    fields::{authorization, cookie, forwarded, link},
     pattern::pattern,
     publication::{form, frame},
     request::request,
