@@ -11,6 +11,7 @@ mod httpx_sse;
 mod laravel_echo;
 mod others;
 mod symfony;
+mod symfony_legacy;
 
 use std::{
     io::{BufRead, BufReader, Read},
