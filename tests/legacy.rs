@@ -9,7 +9,7 @@ use crate::{
     common::{
         client::{Connection, Stream, encode, publication, publish, refused, request},
         hub::{AUDIENCE, Driver, Hub, Setup},
-        tokens,
+        tokens::{self, TUTORIAL, TUTORIAL_KEY as KEY},
     },
     on_both_drivers,
 };
@@ -31,11 +31,6 @@ on_both_drivers!(
     json_is_published_as_it_is,
 );
 
-const KEY: &str = "!ChangeMe!";
-/// As many tutorials print it: it may publish on all topics.
-const TUTORIAL: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
-                        eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.\
-                        obDjwCgqtPuIvwBlTxUEmibbBf0zypKCNzNKP7Op2UM";
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Keys for both roles, and nothing else.
@@ -49,10 +44,8 @@ fn setup(driver: Driver) -> Setup {
         .directive(&format!("resource_identifier {AUDIENCE}"))
 }
 
-/// A token as libraries of 0.x make it.
 fn token(claims: &Value) -> String {
-    let header = r#"{"typ":"JWT","alg":"HS256"}"#;
-    tokens::sign_texts(header, &claims.to_string(), KEY, Algorithm::HS256)
+    tokens::sign_legacy(claims, KEY)
 }
 
 fn subscriber(selectors: &[&str]) -> String {
@@ -396,12 +389,8 @@ fn tokens_need_no_more_than_they_did(driver: Driver) {
         assert_eq!(status(&hub, &token, &[("topic", "a"), ("data", "")]), 401, "{claim}");
     }
     hub.wait_for_log("is no list of topic selectors");
-    let of_other = tokens::sign_texts(
-        r#"{"typ":"JWT","alg":"HS256"}"#,
-        r#"{"mercure":{"publish":["*"]}}"#,
-        "your-publisher-key",
-        Algorithm::HS256,
-    );
+    let all = json!({ "mercure": { "publish": ["*"] } });
+    let of_other = tokens::sign_legacy(&all, "your-publisher-key");
     assert_eq!(status(&hub, &of_other, &[("topic", "a"), ("data", "")]), 401);
     hub.wait_for_log("the signature fits no configured publisher key");
     assert!(!hub.log().contains(KEY));
@@ -423,12 +412,7 @@ fn it_can_be_turned_off(driver: Driver) {
 
 fn it_can_be_turned_on_beside_an_issuer(driver: Driver) {
     use crate::common::hub::PUBLISHER_KEY;
-    let legacy = tokens::sign_texts(
-        r#"{"typ":"JWT","alg":"HS256"}"#,
-        r#"{"mercure":{"publish":["*"]}}"#,
-        PUBLISHER_KEY,
-        Algorithm::HS256,
-    );
+    let legacy = tokens::sign_legacy(&json!({ "mercure": { "publish": ["*"] } }), PUBLISHER_KEY);
     let strict = Setup::new(driver).start();
     assert_eq!(status(&strict, &legacy, &[("topic", "a"), ("data", "")]), 401);
     assert_eq!(refused(strict.addr, "topic=a", "").status, 400);
