@@ -318,8 +318,17 @@ mod tests {
     /// Every pair of sets of up to two matchers as interest, and every pair of topics.
     #[test]
     fn texts_of_topics_tell_what_topics_tell() {
-        const MATCHERS: [&str; 7] =
-            ["*", "a", "/x/1", "/x/:y", "https://hub.example/x/:y", "https://e/(\\d)", ":s"];
+        const MATCHERS: [&str; 9] = [
+            "*",
+            "a",
+            "/x/1",
+            "/x/:y",
+            "https://hub.example/x/:y",
+            "https://e/(\\d)",
+            ":s",
+            "/x/{y}",
+            "https:{+y}/1",
+        ];
         const TOPICS: [&str; 9] = [
             "a",
             "b",
