@@ -318,6 +318,7 @@ fn accepted_queries_are_within_the_rules() {
         "match_urlpattern=https://e/(%5Cd%2B){/:n}?",
         "topic=/books/{id}&topic=*&topic=/books/{}&lastEventId=x&authorization=a.b.c",
         "topic=%7B%2Bv%7D&match=a&Last-Event-ID=y&petasos_gap=1\n",
+        "topic=/books/1&Last-Event-ID=y&lastEventID=z",
     ]);
     run("subscribe", 0.05, &seeds, harness::subscribe);
 }
