@@ -62,6 +62,31 @@ fn matching_patterns(criterion: &mut Criterion) {
     }
 }
 
+/// Everybody listens to a URI template of its own; an update concerns one of them, or all.
+fn matching_templates(criterion: &mut Criterion) {
+    type Template = fn(u32) -> String;
+    let alone: Template = common::template;
+    let alike: Template = common::template_that_begins_alike;
+    for (name, template, counts) in [
+        ("templates", alone, &[1, 1_000, 100_000][..]),
+        ("templates that begin alike", alike, &[10, 1_000]),
+    ] {
+        for &count in counts {
+            let of_own = |number| interest(&[&template(number)], &[]);
+            let mut worker = LazyCell::new(|| Worker::with_readers(count, of_own));
+            let mut number = 0;
+            let mut group = criterion.benchmark_group(format!("one update, {name}: {count}"));
+            group.throughput(Throughput::Elements(1));
+            group.bench_function("find who listens", |bencher| {
+                let worker = &mut *worker;
+                let mut topic = || common::topic(jump(&mut number, count));
+                bencher.iter_custom(|iterations| takes(worker, iterations, &mut topic));
+            });
+            group.finish();
+        }
+    }
+}
+
 /// How long it takes to take `iterations` updates; that they are sent as well does not count.
 fn takes(worker: &mut Worker, iterations: u64, mut topic: impl FnMut() -> String) -> Duration {
     const AT_ONCE: u64 = 256;
@@ -159,6 +184,7 @@ criterion_group!(
     benches,
     matching,
     matching_patterns,
+    matching_templates,
     public_updates,
     private_updates,
     coming_and_going

@@ -70,6 +70,7 @@ fn mutate(random: &mut Random, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
         b"earliest",
         b"match",
         b"topic=",
+        b"authorization=",
         b"mercure",
         b"HTTP/1.1",
         b"Content-Length: 5\r\n",
@@ -82,6 +83,8 @@ fn mutate(random: &mut Random, input: &mut Vec<u8>, seeds: &[Vec<u8>]) {
         b"?",
         b"{",
         b"}?",
+        b"{+v}",
+        b"{/a,b*}",
         b"(",
         b")",
         b"a|b",
@@ -263,6 +266,29 @@ fn claims_that_pass_are_what_a_lenient_reader_finds() {
     run("claims", 0.1, &seeds, harness::claims);
 }
 
+#[test]
+fn claims_of_0_x_that_pass_are_what_a_lenient_reader_finds() {
+    let claim = r#"{"publish":["a","/b/{c}",{"match":"/d/:e","match_type":"urlpattern"}],
+        "subscribe":["*",{"match":"/f/{g}","match_type":"uritemplate"},{"match":"/h/{i}"}],
+        "payload":{"a":[1,"\u00e9"]}}"#;
+    let today = r#"{"aud":"AUDIENCE","mercure":{"publish":["*"]},"authorization_details":[{"type":
+        "https://mercure.rocks/authorization-detail","actions":["publish"],"topics":[{"match":"a"}]
+        }]}"#;
+    let today = today.replace("AUDIENCE", harness::AUDIENCE);
+    let claims = |name: &str| format!(r#"{{"{name}":{claim},"exp":"1000001.5","nbf":1e6}}"#);
+    let header = r#"{"typ":"at+jwt","alg":"HS256","kid":"x"}"#;
+    let seeds = [
+        claims("mercure").into_bytes(),
+        claims("https://mercure.rocks/").into_bytes(),
+        br#"{"mercure":{"publish":[]},"https://mercure.rocks/":null}"#.to_vec(),
+        br#"{"mercure":{"publish":["a"]},"https://mercure.rocks/":{"publish":["b"]}}"#.to_vec(),
+        [header.as_bytes(), today.as_bytes()].join(&0xff),
+        b"{}".to_vec(),
+    ];
+    assert!(seeds.iter().all(|seed| harness::legacy_claims(seed)));
+    run("legacy claims", 0.1, &seeds, harness::legacy_claims);
+}
+
 /// Every single character of a token counts: no two spellings of one token pass.
 #[test]
 fn no_character_of_a_token_may_change() {
@@ -290,6 +316,9 @@ fn accepted_queries_are_within_the_rules() {
         "match=&last_event_id=earliest\n",
         "match_urlpattern=/books/:id&match_urlpattern=*&match=a",
         "match_urlpattern=https://e/(%5Cd%2B){/:n}?",
+        "topic=/books/{id}&topic=*&topic=/books/{}&lastEventId=x&authorization=a.b.c",
+        "topic=%7B%2Bv%7D&match=a&Last-Event-ID=y&petasos_gap=1\n",
+        "topic=/books/1&Last-Event-ID=y&lastEventID=z",
     ]);
     run("subscribe", 0.05, &seeds, harness::subscribe);
 }
@@ -310,6 +339,22 @@ fn patterns_select_what_the_standard_says() {
     ]);
     assert!(seeds.iter().all(|seed| harness::pattern(seed)));
     run("pattern", 0.15, &seeds, harness::pattern);
+}
+
+#[test]
+fn templates_select_what_their_expansions_look_like() {
+    let seeds = bytes(&[
+        "https://e.example/books/{id}\nhttps://e.example/books/1\nhttps://e.example/books/a/b\n",
+        "/a{/b,c}{?d,e*}\n/a\n/a/1/2\n/a/1/2/3\n/a?x=y&z\n/a/1?d",
+        "{+a}/{#b}x{.c}\n/#x.y\na/b/x\n/é\n/%C3%A9/x",
+        "{a*}{;b,c}-{&d}\na=b,c=d;e=f-\n-&x=y\n=;-",
+        "urn:{a:3}:{b.c,_d}%41\nurn:abc:d,e%41\nurn::%41\nurn:a:b",
+        "{/a*}x{/a*}x\n/x/x/x\nxx\n/x",
+        "/é/{}\n/é/{}\n/é/1",
+        "*\nanything",
+    ]);
+    assert!(seeds[..6].iter().all(|seed| harness::template(seed)));
+    run("template", 0.15, &seeds, harness::template);
 }
 
 #[test]
@@ -362,6 +407,7 @@ on_both_drivers!(a_running_hub_takes_anything);
 /// Whatever is sent is answered or the connection is closed, and the hub serves on.
 fn a_running_hub_takes_anything(driver: Driver) {
     let hub = Setup::new(driver)
+        .directive("protocol_version_compatibility 8")
         .env("PETASOS_HEADER_TIMEOUT", "1s")
         .env("PETASOS_BODY_TIMEOUT", "1s")
         .env("PETASOS_IDLE_TIMEOUT", "1s")
@@ -373,6 +419,7 @@ fn a_running_hub_takes_anything(driver: Driver) {
         let form = String::from_utf8(form).unwrap();
         seeds.push(publication_of(&token, &form).into_bytes());
     }
+    seeds.extend(requests_of_0_x(&token));
     let mut witness = Stream::open(hub.addr, "match=witness", "");
     let until = Instant::now() + Duration::from_secs_f64(seconds() * 0.1);
     let mut random = Random::seeded("a running hub");
@@ -403,6 +450,26 @@ fn a_running_hub_takes_anything(driver: Driver) {
     wait_until("all connections to be closed", || left() == 0);
     let log = hub.log();
     assert!(!log.contains("panicked"), "{log}");
+}
+
+/// Requests as clients of 0.x send them, with this token.
+fn requests_of_0_x(token: &str) -> Vec<Vec<u8>> {
+    let line = |method: &str, query: &str| {
+        format!("{method} /.well-known/mercure?{query} HTTP/1.1\r\nHost: h\r\n")
+    };
+    let in_url = format!("topic=/b/%7Bid%7D&topic=*&lastEventID=x&authorization={token}");
+    let json = "Content-Type: application/ld+json\r\nContent-Length: 9\r\n";
+    [
+        format!("{}\r\n", line("GET", &in_url)),
+        format!("{}Cookie: mercureAuthorization=a.b.c\r\n\r\n", line("GET", "topic=a")),
+        format!(
+            "{}{json}Link: <http://h/a>; rel=\"mercure\", <b>; rel=self\r\n\r\n{{\"a\":[1]}}",
+            line("POST", &format!("authorization={token}&private=on"))
+        ),
+        format!("{}{json}\r\n{{\"a\": 1}} ", line("POST", &in_url)),
+    ]
+    .map(String::into_bytes)
+    .to_vec()
 }
 
 /// Sends mutated requests, and looks at what comes back.

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{
-        client::{Stream, encode, publication, publish, refused, request},
+        client::{Connection, Stream, encode, publication, publish, refused, request},
         hub::{AUDIENCE, Driver, Hub, Setup},
-        tokens,
+        tokens::{self, TUTORIAL, TUTORIAL_KEY as KEY},
     },
     on_both_drivers,
 };
@@ -18,6 +18,10 @@ on_both_drivers!(
     what_tutorials_say_works,
     private_updates_need_a_selector_that_matches,
     a_token_may_be_in_the_url_or_in_the_old_cookie,
+    beside_a_field_the_url_is_not_looked_at,
+    nobody_is_anonymous_by_a_bad_token,
+    a_thousand_selectors_are_one_stream,
+    who_is_turned_away_is_told_where_it_is_in_the_old_field_too,
     both_generations_meet_on_one_hub,
     who_resumes_is_told_where_in_the_old_field_too,
     tokens_need_no_more_than_they_did,
@@ -27,11 +31,6 @@ on_both_drivers!(
     json_is_published_as_it_is,
 );
 
-const KEY: &str = "!ChangeMe!";
-/// As many tutorials print it: it may publish on all topics.
-const TUTORIAL: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
-                        eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.\
-                        obDjwCgqtPuIvwBlTxUEmibbBf0zypKCNzNKP7Op2UM";
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Keys for both roles, and nothing else.
@@ -45,10 +44,8 @@ fn setup(driver: Driver) -> Setup {
         .directive(&format!("resource_identifier {AUDIENCE}"))
 }
 
-/// A token as libraries of 0.x make it.
 fn token(claims: &Value) -> String {
-    let header = r#"{"typ":"JWT","alg":"HS256"}"#;
-    tokens::sign_texts(header, &claims.to_string(), KEY, Algorithm::HS256)
+    tokens::sign_legacy(claims, KEY)
 }
 
 fn subscriber(selectors: &[&str]) -> String {
@@ -175,6 +172,130 @@ fn a_token_may_be_in_the_url_or_in_the_old_cookie(driver: Driver) {
     assert!(!log.contains(&good) && !log.contains(&other), "no token is logged: {log}");
 }
 
+fn beside_a_field_the_url_is_not_looked_at(driver: Driver) {
+    let hub = setup(driver).start();
+    let good = subscriber(&["a"]);
+    let field = bearer(&good);
+    let queries =
+        ["", "&authorization=", "&authorization=a.b.c", "&authorization=x&authorization=y"];
+    let query = |more: &str| format!("topic=a{more}");
+    let mut streams = queries.map(|more| Stream::open(hub.addr, &query(more), &field));
+    // Publications have a URL too.
+    for more in queries {
+        let data = [("topic", "a"), ("data", more), ("private", "on")];
+        let post = publication(TUTORIAL, &data);
+        let post = post.replacen("/mercure ", &format!("/mercure?{} ", query(more)), 1);
+        assert_eq!(request(hub.addr, &post).status, 200, "{more}");
+    }
+    streams.iter_mut().for_each(|stream| assert_eq!(stream.data(4), queries));
+    // A field that is no good is not helped by what is good in the URL.
+    let in_url = format!("topic=a&authorization={good}");
+    for (field, expected) in [("Bearer a.b.c", 401), ("Bearer", 400), ("", 400)] {
+        let field = format!("Authorization: {field}\r\n");
+        assert_eq!(refused(hub.addr, &in_url, &field).status, expected, "{field}");
+    }
+}
+
+/// Wherever it is, whatever is wrong with it, and whatever good one there is beside it.
+fn nobody_is_anonymous_by_a_bad_token(driver: Driver) {
+    let hub = setup(driver).start();
+    let good = subscriber(&["a"]);
+    let expired = token(&json!({ "mercure": { "subscribe": ["a"] }, "exp": 1 }));
+    let unsigned = format!("{good}x");
+    let new = |token: &str| format!("Cookie: __Secure-mercure_access_token={token}\r\n");
+    let old = |token: &str| format!("Cookie: mercureAuthorization={token}\r\n");
+    let status = |method: &str, query: &str, fields: &str| {
+        let head = "HTTP/1.1\r\nHost: hub\r\n";
+        let head = format!("{method} /.well-known/mercure?{query} {head}{fields}\r\n");
+        let head = Connection::open(hub.addr).send(head).head();
+        head[9..12].parse::<u16>().unwrap()
+    };
+    let bad = [(&*expired, 401), (&unsigned, 401), ("a.b.c", 401), ("abc", 400)];
+    for (bad, expected) in bad {
+        for query in ["topic=a", "match=a"] {
+            let in_url = |token: &str| format!("{query}&authorization={token}");
+            for (query, fields) in [
+                (query, bearer(bad)),
+                (query, new(bad)),
+                (query, old(bad)),
+                (&*in_url(bad), String::new()),
+                (query, new("") + &old(bad)),
+                (query, new(bad) + &old(&good)),
+                (&in_url(bad), new(&good)),
+                (&in_url(bad), old(&good)),
+                (&in_url(&good), bearer(bad)),
+            ] {
+                for method in ["GET", "HEAD", "QUERY"] {
+                    let found = status(method, query, &fields);
+                    assert_eq!(found, expected, "{method} {query}\n{fields}");
+                }
+            }
+        }
+    }
+    // What was emptied is no token, unlike a parameter or a field.
+    for fields in [new(""), old(""), new("") + &old("\"\"")] {
+        assert_eq!(status("GET", "topic=a", &fields), 200, "{fields}");
+    }
+    assert_eq!(status("GET", "topic=a&authorization", ""), 400);
+    assert_eq!(status("GET", "topic=a", "Authorization:\r\n"), 400);
+    // A token behind it counts.
+    let mut stream = Stream::open(hub.addr, "topic=a", &(new("") + &old(&good)));
+    publish(hub.addr, TUTORIAL, &[("topic", "a"), ("data", "secret"), ("private", "on")]);
+    assert_eq!(stream.data(1), ["secret"]);
+}
+
+/// A URL of 60 kB, and a claim of as many selectors.
+fn a_thousand_selectors_are_one_stream(driver: Driver) {
+    let hub = setup(driver).start();
+    let selector = |number: usize| match number % 2 {
+        0 => format!("https://example.com/books/{number}/chapters/1"),
+        _ => format!("https://example.com/books/{number}/chapters/{{id}}"),
+    };
+    let selectors: Vec<String> = (0..1001).map(selector).collect();
+    let query = |count: usize| {
+        let topics: Vec<_> =
+            selectors[..count].iter().map(|it| format!("topic={}", encode(it))).collect();
+        topics.join("&")
+    };
+    assert!(query(1000).len() > 60_000, "{}", query(1000).len());
+    let claim: Vec<&str> = selectors[..1000].iter().map(String::as_str).collect();
+    let mut stream = Stream::open(hub.addr, &query(1000), &bearer(&subscriber(&claim)));
+    for number in [0, 1, 500, 998, 999, 1000] {
+        let topic = format!("https://example.com/books/{number}/chapters/1");
+        let fields = [("topic", &*topic), ("data", &topic), ("private", "on")];
+        publish(hub.addr, TUTORIAL, &fields);
+    }
+    let last = [("topic", "https://example.com/books/999/chapters/x"), ("data", "last")];
+    publish(hub.addr, TUTORIAL, &last);
+    let told = stream.data(6);
+    let expected =
+        [0, 1, 500, 998, 999].map(|n| format!("https://example.com/books/{n}/chapters/1"));
+    assert_eq!((&told[..5], &*told[5]), (&expected[..], "last"));
+    let answer = refused(hub.addr, &query(1001), "");
+    assert_eq!(answer.status, 400);
+    assert!(answer.detail().contains("1000"), "{answer:?}");
+}
+
+/// The browser keeps its place; who has a bad token is not asked to come back with it.
+fn who_is_turned_away_is_told_where_it_is_in_the_old_field_too(driver: Driver) {
+    let setup = setup(driver).env("PETASOS_WORKERS", "1");
+    let hub = setup.directive("max_connections 1").start();
+    let _held = Stream::open(hub.addr, "topic=a", "");
+    for (query, old, new) in [
+        ("topic=a&lastEventID=x", Some("x"), Some("x")),
+        ("topic=a&lastEventID=earliest", Some("earliest"), Some("earliest")),
+        ("topic=a", None, None),
+        ("match=a&last_event_id=x", None, Some("x")),
+    ] {
+        let mut stream = Stream::open(hub.addr, query, "");
+        assert_eq!(stream.field("last-event-id"), old, "{query}");
+        assert_eq!(stream.field("mercure-last-event-id"), new, "{query}");
+        let (events, proper) = stream.end();
+        assert!(proper && events.len() == 1 && !events[0].retry.is_empty(), "{query} {events:?}");
+    }
+    assert_eq!(refused(hub.addr, "topic=a&authorization=a.b.c", "").status, 401);
+}
+
 fn both_generations_meet_on_one_hub(driver: Driver) {
     let hub = setup(driver).start();
     let modern = tokens::sign(&tokens::claims("subscribe", &["/b/1"]), KEY);
@@ -268,12 +389,8 @@ fn tokens_need_no_more_than_they_did(driver: Driver) {
         assert_eq!(status(&hub, &token, &[("topic", "a"), ("data", "")]), 401, "{claim}");
     }
     hub.wait_for_log("is no list of topic selectors");
-    let of_other = tokens::sign_texts(
-        r#"{"typ":"JWT","alg":"HS256"}"#,
-        r#"{"mercure":{"publish":["*"]}}"#,
-        "your-publisher-key",
-        Algorithm::HS256,
-    );
+    let all = json!({ "mercure": { "publish": ["*"] } });
+    let of_other = tokens::sign_legacy(&all, "your-publisher-key");
     assert_eq!(status(&hub, &of_other, &[("topic", "a"), ("data", "")]), 401);
     hub.wait_for_log("the signature fits no configured publisher key");
     assert!(!hub.log().contains(KEY));
@@ -295,12 +412,7 @@ fn it_can_be_turned_off(driver: Driver) {
 
 fn it_can_be_turned_on_beside_an_issuer(driver: Driver) {
     use crate::common::hub::PUBLISHER_KEY;
-    let legacy = tokens::sign_texts(
-        r#"{"typ":"JWT","alg":"HS256"}"#,
-        r#"{"mercure":{"publish":["*"]}}"#,
-        PUBLISHER_KEY,
-        Algorithm::HS256,
-    );
+    let legacy = tokens::sign_legacy(&json!({ "mercure": { "publish": ["*"] } }), PUBLISHER_KEY);
     let strict = Setup::new(driver).start();
     assert_eq!(status(&strict, &legacy, &[("topic", "a"), ("data", "")]), 401);
     assert_eq!(refused(strict.addr, "topic=a", "").status, 400);

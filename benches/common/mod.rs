@@ -46,6 +46,16 @@ pub(crate) fn pattern(number: u32) -> String {
     format!("https://host-{}.example.com/users/{number}/:what", number % 1_000)
 }
 
+/// A URI template that selects the topic of this number alone.
+pub(crate) fn template(number: u32) -> String {
+    format!("https://example.com/users/{number}/{{what}}")
+}
+
+/// One that begins as all others do, and selects all topics: only the last letters tell it apart.
+pub(crate) fn template_that_begins_alike(number: u32) -> String {
+    format!("https://example.com/users/{{id}}/messages{{?page{number}}}")
+}
+
 static HUB: LazyLock<HubUrl> = LazyLock::new(HubUrl::without_name);
 
 /// A publication of [`SMALL`].

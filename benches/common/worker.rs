@@ -99,13 +99,14 @@ pub(crate) fn deliver(hub: &mut Hub, batch: &mut Batch) -> usize {
     bytes
 }
 
-/// Exact topics, and patterns with names in them.
+/// Exact topics, patterns with names in them, and URI templates.
 pub(crate) fn interest(topics: &[&str], grants: &[&str]) -> Interest {
     let set = |texts: &[&str]| {
         let pattern = |text: &str| Pattern::parse(text, super::HUB.url()).expect("a pattern");
-        let matchers = texts.iter().map(|text| match text.contains("/:") {
-            true => Matcher::Pattern(Arc::new(pattern(text))),
-            false => Matcher::Exact((*text).into()),
+        let matchers = texts.iter().map(|text| match text {
+            text if text.contains("/:") => Matcher::Pattern(Arc::new(pattern(text))),
+            text if text.contains('{') => Matcher::selector(text, usize::MAX).expect("a template"),
+            text => Matcher::Exact((*text).into()),
         });
         Arc::new(matchers.collect::<MatcherSet>())
     };

@@ -67,6 +67,8 @@ pub(super) const CASES: &[Case] = &[
     case("encode the start of a stream", 1_000, encode_start),
     case("take an update that nobody listens to", 2_000, |times| take(times, 0)),
     case("take and send to one of 10,000", 2_000, |times| take(times, 10_000)),
+    case("take and send to one of 10,000 templates", 2_000, take_by_template),
+    case("send to 100 whose templates begin alike", 100, send_by_templates),
     case("send one update to 1,000", 20, |times| fan_out(times, 1, false)),
     case("send four updates to 1,000", 20, |times| fan_out(times, 4, false)),
     case("send a private update to 1,000", 20, |times| fan_out(times, 1, true)),
@@ -182,6 +184,28 @@ fn take(times: u64, topics: u32) {
     let mut number = 0;
     for _ in 0..times {
         hub.take(order.next(&common::topic(jump(&mut number, topics)), false));
+        black_box(deliver(&mut hub, &mut batch));
+    }
+}
+
+/// Of nearly all, the place of their templates in the index tells that they do not fit.
+fn take_by_template(times: u64) {
+    let count = 10_000;
+    let of_own = |number| interest(&[&common::template(number)], &[]);
+    let Worker { mut hub, mut order, mut batch } = Worker::with_readers(count, of_own);
+    let mut number = 0;
+    for _ in 0..times {
+        hub.take(order.next(&common::topic(jump(&mut number, count)), false));
+        black_box(deliver(&mut hub, &mut batch));
+    }
+}
+
+/// Each template has to be tried.
+fn send_by_templates(times: u64) {
+    let of_own = |number| interest(&[&common::template_that_begins_alike(number)], &[]);
+    let Worker { mut hub, mut order, mut batch } = Worker::with_readers(100, of_own);
+    for number in 0..times as u32 {
+        hub.take(order.next(&common::topic(number), false));
         black_box(deliver(&mut hub, &mut batch));
     }
 }

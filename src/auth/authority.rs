@@ -224,9 +224,6 @@ impl Authority {
         let Settings { leeway, limits, hub_url, .. } = &self.settings;
         let compact = Compact::split(token, limits.token_len_max)?;
         let header = compact.check_header()?;
-        if self.settings.legacy.is_none() {
-            header.check_type()?;
-        }
         let mut claims = Claims::new(compact.claims()?)?;
         let version = self.settings.legacy.filter(|_| !claims.has_details());
         let legacy = version.is_some();

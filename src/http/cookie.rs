@@ -2,10 +2,11 @@
 
 use super::{fields::trim, head::Head};
 
-/// The value of the first cookie called `name`, byte for byte.
+/// The value of the first cookie called `name` that has one, byte for byte.
 ///
 /// Browsers send the cookie with the longer path first (RFC 6265 §5.4), so of cookies with one
-/// name the first is the one that was set for the hub.
+/// name the first is the one that was set for the hub. One that was emptied counts as removed,
+/// and must not hide another.
 pub fn cookie<'a>(head: &'a Head, name: &str) -> Option<&'a [u8]> {
     head.headers("cookie").find_map(|pairs| find(pairs, name.as_bytes()))
 }
@@ -13,7 +14,8 @@ pub fn cookie<'a>(head: &'a Head, name: &str) -> Option<&'a [u8]> {
 fn find<'a>(pairs: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     pairs.split(|&byte| byte == b';').find_map(|pair| {
         let at = memchr::memchr(b'=', pair)?;
-        (trim(&pair[..at]) == name).then(|| unquote(trim(&pair[at + 1..])))
+        let value = unquote(trim(&pair[at + 1..]));
+        (trim(&pair[..at]) == name && !value.is_empty()).then_some(value)
     })
 }
 
@@ -31,10 +33,13 @@ mod tests {
 
     #[test]
     fn cookies_are_found_by_name() {
-        let table: [(&str, Option<&str>); 15] = [
+        let table: [(&str, Option<&str>); 18] = [
             ("", None),
             ("t", None),
-            ("t=", Some("")),
+            ("t=", None),
+            ("t=\"\"", None),
+            ("t=; t=a", Some("a")),
+            ("t=\"\";t= ;t=a;t=b", Some("a")),
             ("t=a", Some("a")),
             ("t=a; t=b", Some("a")),
             ("s=x; t=a; u=y", Some("a")),

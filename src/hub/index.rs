@@ -425,6 +425,107 @@ mod tests {
     }
 
     #[test]
+    fn templates_reach_topics_that_they_select() {
+        let mut l = Listeners::new();
+        let [id, host, both, pattern] = [
+            &["https://e/{id}"][..],
+            &["https://{h}/1"],
+            &["https://e/{id}", "https://e/1"],
+            &["https://e/:id"],
+        ]
+        .map(|m| l.enter(m));
+        for (topics, expected) in [
+            (&["https://e/1"][..], &[id, host, both, pattern][..]),
+            (&["https://f/1"], &[host]),
+            (&["https://e/2", "https://e/3"], &[id, both, pattern]),
+            // A template's own text; what is no URL; what only a template takes.
+            (&["https://e/{id}"], &[id, both, pattern]),
+            (&["https://{h}/1"], &[host]),
+            (&["https://e/"], &[id, both]),
+            (&["https://e"], &[]),
+        ] {
+            assert_eq!(l.reached(topics), expected, "{topics:?}");
+        }
+        assert_eq!(l.index.rosters_len(), 4, "equal templates are one");
+        for key in [id, host, both, pattern] {
+            l.leave(key);
+        }
+        assert_eq!(l.index.rosters_len(), 0);
+        assert!(!l.index.patterns.has_templates() && !l.index.patterns.has_patterns());
+    }
+
+    /// Matchers of every kind, that come and go at random, against each matcher asked by itself.
+    #[test]
+    fn whoever_comes_and_goes_updates_reach_whom_the_matchers_say() {
+        const MATCHERS: [&str; 17] = [
+            "*",
+            "a",
+            "/x/1",
+            "https://e/x/1",
+            "/x/:n",
+            "https://e/:a/:b",
+            "https://:h/x/1",
+            "https://e/(x|y)/*",
+            "/x/{n}",
+            "/x/1{?q}",
+            "https://e/x/{n}",
+            "https://e/x{/n}",
+            "https://e/{a}/{b}",
+            "https://{h}/x/1",
+            "https://e/y/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/{n}",
+            "{n}",
+            "{+all}",
+        ];
+        const TOPICS: [&str; 12] = [
+            "a",
+            "b c",
+            "/x/1",
+            "/x/2",
+            "/x/{n}",
+            "/x/1?q=2",
+            "https://e/x/1",
+            "https://e/x",
+            "https://e/y/1",
+            "https://f/x/1",
+            "https://e/{a}/{b}",
+            "https://e/y/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17",
+        ];
+        let mut state = 1_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % end
+        };
+        let mut l = Listeners::new();
+        let mut there: Vec<(Key, MatcherSet)> = Vec::new();
+        let mut reached = 0;
+        for round in 0..3_000 {
+            // Now more of them, now fewer.
+            if below(100) < if round / 500 % 2 == 0 { 60 } else { 40 } {
+                let matchers: Vec<_> =
+                    (0..1 + below(3)).map(|_| MATCHERS[below(MATCHERS.len())]).collect();
+                let set = matchers.iter().map(|text| fixture::matcher(text)).collect();
+                there.push((l.enter(&matchers), set));
+            } else if !there.is_empty() {
+                let (key, _) = there.swap_remove(below(there.len()));
+                l.leave(key);
+            }
+            let topics: Vec<_> = (0..1 + below(3)).map(|_| TOPICS[below(TOPICS.len())]).collect();
+            let asked: Vec<Topic> =
+                topics.iter().map(|t| Topic::new(t, &fixture::HUB, &l.hasher)).collect();
+            let selects = |set: &MatcherSet| set.matches_any(&asked);
+            let mut expected: Vec<Key> =
+                there.iter().filter(|(_, set)| selects(set)).map(|(key, _)| *key).collect();
+            expected.sort_unstable();
+            assert_eq!(l.reached(&topics), expected, "{topics:?} {there:?}");
+            reached += expected.len();
+        }
+        assert!(reached > 5_000, "{reached}");
+        there.into_iter().for_each(|(key, _)| l.leave(key));
+        assert_eq!((l.index.rosters_len(), l.index.sets_len()), (0, 0));
+        assert_eq!(l.index.patterns.nodes_len(), 0);
+    }
+
+    #[test]
     fn lists_of_matchers_are_shared() {
         let mut l = Listeners::new();
         let keys =

@@ -55,17 +55,10 @@ impl MatcherType {
         len_max: usize,
         compile: impl FnOnce(&str) -> Result<Arc<Pattern>, PatternError>,
     ) -> Result<Matcher, MatcherError> {
-        if value == Matcher::WILDCARD {
-            return Ok(Matcher::Any);
-        }
-        if value.len() > len_max {
-            return Err(MatcherError::TooLong { len_max });
-        }
-        text::check(value)?;
-        match self {
-            MatcherType::Exact => Ok(Matcher::Exact(value.into())),
-            MatcherType::UrlPattern => Ok(Matcher::Pattern(compile(value)?)),
-        }
+        Matcher::read(value, len_max, |text| match self {
+            MatcherType::Exact => Ok(Matcher::Exact(text.into())),
+            MatcherType::UrlPattern => Ok(Matcher::Pattern(compile(text)?)),
+        })
     }
 }
 
@@ -98,6 +91,20 @@ impl Matcher {
 
     /// What a topic selector of 0.x is: `*`, a URI template, or a text that matches itself.
     pub fn selector(value: &str, len_max: usize) -> Result<Matcher, MatcherError> {
+        Matcher::read(value, len_max, |text| {
+            Ok(match UriTemplate::parse(text) {
+                Some(template) => Matcher::Template(Arc::new(template)),
+                None => Matcher::Exact(text.into()),
+            })
+        })
+    }
+
+    /// The wildcard, or what `read` makes of a text that a matcher may have.
+    fn read(
+        value: &str,
+        len_max: usize,
+        read: impl FnOnce(&str) -> Result<Matcher, MatcherError>,
+    ) -> Result<Matcher, MatcherError> {
         if value == Matcher::WILDCARD {
             return Ok(Matcher::Any);
         }
@@ -105,10 +112,7 @@ impl Matcher {
             return Err(MatcherError::TooLong { len_max });
         }
         text::check(value)?;
-        Ok(match UriTemplate::parse(value) {
-            Some(template) => Matcher::Template(Arc::new(template)),
-            None => Matcher::Exact(value.into()),
-        })
+        read(value)
     }
 }
 
@@ -314,8 +318,17 @@ mod tests {
     /// Every pair of sets of up to two matchers as interest, and every pair of topics.
     #[test]
     fn texts_of_topics_tell_what_topics_tell() {
-        const MATCHERS: [&str; 7] =
-            ["*", "a", "/x/1", "/x/:y", "https://hub.example/x/:y", "https://e/(\\d)", ":s"];
+        const MATCHERS: [&str; 9] = [
+            "*",
+            "a",
+            "/x/1",
+            "/x/:y",
+            "https://hub.example/x/:y",
+            "https://e/(\\d)",
+            ":s",
+            "/x/{y}",
+            "https:{+y}/1",
+        ];
         const TOPICS: [&str; 9] = [
             "a",
             "b",

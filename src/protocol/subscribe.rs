@@ -110,12 +110,23 @@ impl Subscription {
         let (mut has_topic, mut gap_notice, mut oldest) = (false, None, None);
         for pair in pairs {
             let (name, value) = pair.map_err(|_| SubscribeError::NotUtf8)?;
-            if let Some(matcher_type) = matcher_type(&name)? {
+            let kind = match matcher_type(&name)? {
+                Some(matcher_type) => Some(Kind::Matcher(matcher_type)),
+                None if name == TOPIC => {
+                    has_topic = true;
+                    rules.legacy.map(|_| Kind::Selector)
+                }
+                None => None,
+            };
+            if let Some(kind) = kind {
                 if matchers.len() == limits.matchers_max {
                     return Err(SubscribeError::TooManyMatchers { max: limits.matchers_max });
                 }
-                let compile = |text: &str| patterns.get(text);
-                let matcher = matcher_type.matcher(&value, limits.matcher_len_max, compile);
+                let len_max = limits.matcher_len_max;
+                let matcher = match kind {
+                    Kind::Matcher(kind) => kind.matcher(&value, len_max, |it| patterns.get(it)),
+                    Kind::Selector => Matcher::selector(&value, len_max),
+                };
                 let matcher = matcher.map_err(|source| SubscribeError::Matcher {
                     name: name.into_owned(),
                     source,
@@ -137,18 +148,6 @@ impl Subscription {
                     _ => return Err(SubscribeError::GapNotice),
                 };
                 gap_notice.get_or_insert(wanted);
-            } else if name == TOPIC && rules.legacy.is_some() {
-                if matchers.len() == limits.matchers_max {
-                    return Err(SubscribeError::TooManyMatchers { max: limits.matchers_max });
-                }
-                let selector = Matcher::selector(&value, limits.matcher_len_max);
-                matchers.push(selector.map_err(|source| SubscribeError::Matcher {
-                    name: name.into_owned(),
-                    source,
-                })?);
-                has_topic = true;
-            } else if name == TOPIC {
-                has_topic = true;
             } else if name == LAST_EVENT_ID && rules.legacy == Some(Version::V7) {
                 oldest.get_or_insert_with(|| Since::new(value.as_bytes(), limits));
             }
@@ -167,6 +166,13 @@ impl Subscription {
             gap_notice,
         })
     }
+}
+
+/// How the value of a parameter is a matcher.
+enum Kind {
+    Matcher(MatcherType),
+    /// As 0.x has them.
+    Selector,
 }
 
 impl Since {

@@ -434,10 +434,10 @@ impl<'a> Connection<'a> {
                 false => "the hub is about to end",
             };
             tracing::info!(reason, "subscriber turned away");
-            return self.turn_away(&head, since.as_ref(), Refused::Overload).await;
+            return self.turn_away(&head, since.as_ref(), legacy, Refused::Overload).await;
         }
         let Ok(counted) = self.count(&head) else {
-            return self.turn_away(&head, since.as_ref(), Refused::ClientLimit).await;
+            return self.turn_away(&head, since.as_ref(), legacy, Refused::ClientLimit).await;
         };
         let admitted = Admitted { counted, interest, legacy, deadline };
         let Some(since) = since else {
@@ -448,7 +448,7 @@ impl<'a> Connection<'a> {
         local.nudge();
         let start = poll_fn(|cx| local.pump(|pump| pump.poll_start(start, cx))).await;
         let Ok((located, chunk)) = start else {
-            return self.turn_away(&head, Some(&since), Refused::Unavailable).await;
+            return self.turn_away(&head, Some(&since), legacy, Refused::Unavailable).await;
         };
         let Located { last_event_id, gap, .. } = located;
         let notice = gap.filter(|_| gap_notice).map(|reason| {
@@ -511,6 +511,7 @@ impl<'a> Connection<'a> {
         &mut self,
         request: &Head,
         since: Option<&Since>,
+        legacy: bool,
         why: Refused,
     ) -> Result<Next, Lost> {
         let local = self.local;
@@ -536,7 +537,7 @@ impl<'a> Connection<'a> {
                 Since::Id(id) => id,
                 _ => EARLIEST,
             };
-            stream::last_event_id(here, None)
+            stream::last_event_id(here, legacy.then_some(legacy::LAST_EVENT_ID))
         });
         let form = stream::encode_start(&envelope, &[&cursor], &mut bytes);
         if !envelope.head_only {

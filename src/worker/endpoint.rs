@@ -313,9 +313,8 @@ impl Endpoint {
             (Some(_), Some(_)) => return Err(invalid(&"several Authorization fields").into()),
             (Some(field), None) => bearer::credentials(field).map_err(|error| invalid(&error))?,
             (None, _) if in_query.is_some() => in_query.as_deref().unwrap_or_default(),
-            // A cookie that was emptied holds no token.
             (None, _) => match self.cookie(head) {
-                None | Some([]) => return Ok(None),
+                None => return Ok(None),
                 Some(value) if role == Role::Publisher => match self.check_origin(head) {
                     Ok(()) => value,
                     Err(reason) => return Err(self.refuse_page(&reason, head).into()),

@@ -6,12 +6,12 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{
-    ANY_IDS, Arguments, has_node, is_refused, loses_nothing, node,
-    obeys_retry_and_stands_heartbeats,
+    ANY_IDS, Arguments, Client, Journey, SELECTORS, arguments, has_node, is_refused, legacy_setup,
+    legacy_token, loses_nothing, node, obeys_retry_and_stands_heartbeats,
 };
 use crate::{common::hub::Driver, on_both_drivers};
 
-on_both_drivers!(it_loses_nothing);
+on_both_drivers!(it_loses_nothing, it_loses_nothing_of_a_hub_of_0_x);
 
 fn event_source_polyfill(arguments: &Arguments) -> Command {
     node(include_str!("event_source_polyfill.mjs"), arguments)
@@ -22,6 +22,21 @@ fn it_loses_nothing(driver: Driver) {
     if has_node() {
         loses_nothing(driver, 4, ANY_IDS, event_source_polyfill);
     }
+}
+
+fn it_loses_nothing_of_a_hub_of_0_x(driver: Driver) {
+    if !has_node() {
+        return;
+    }
+    let journey = Journey::legacy(legacy_setup(driver), 4);
+    let arguments = arguments(&journey.proxy.url, &legacy_token(), &SELECTORS);
+    let mut client = Client::start(&mut event_source_polyfill(&arguments));
+    journey.loses_nothing(ANY_IDS, || client.next());
+    // By its own parameter alone.
+    let targets = journey.proxy.targets();
+    let resumed = targets.iter().filter(|target| target.contains("lastEventId=")).count();
+    assert_eq!((resumed, targets.len()), (4, 5), "{targets:?}");
+    assert_eq!(journey.proxy.field("last-event-id"), [""; 0]);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{
-    ANY_IDS, Arguments, Client, arguments, full_hub, has_node, is_refused, loses_nothing, node,
-    obeys_retry_and_stands_heartbeats,
+    ANY_IDS, Arguments, Client, Journey, SELECTORS, arguments, full_hub, has_node, is_refused,
+    legacy_setup, legacy_token, loses_nothing, node, obeys_retry_and_stands_heartbeats,
 };
 use crate::{common::hub::Driver, on_both_drivers};
 
@@ -20,6 +20,21 @@ fn it_loses_nothing(driver: Driver) {
     if has_node() {
         loses_nothing(driver, 14, ANY_IDS, eventsource);
     }
+}
+
+/// With the token in the URL, as clients of 0.x may.
+#[test]
+fn it_loses_nothing_of_a_hub_of_0_x() {
+    if !has_node() {
+        return;
+    }
+    let journey = Journey::legacy(legacy_setup(Driver::IoUring), 8);
+    let in_url = format!("authorization={}", legacy_token());
+    let parameters = [&SELECTORS[..], &[&in_url]].concat();
+    let mut client =
+        Client::start(&mut eventsource(&arguments(&journey.proxy.url, "", &parameters)));
+    journey.loses_nothing(ANY_IDS, || client.next());
+    assert!(!journey.hub.log().contains(&in_url), "{}", journey.hub.log());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{
-        client::{Answer, Stream, encode, publish, request},
+        client::{Answer, Stream, encode, publish, refused, request},
         hub::{AUDIENCE, Driver, Hub, PUBLISHER_KEY, Setup},
         tokens,
     },
@@ -19,6 +19,8 @@ on_both_drivers!(
     every_kind_of_channel_has_its_grant,
     who_joined_public_channels_only_is_let_in,
     the_last_event_id_of_the_url_grows_old,
+    a_channel_with_whispers_has_a_stream_of_its_own,
+    a_page_that_is_refused_opens_again_with_another_cookie,
     the_stream_ends_with_the_token_and_goes_on_with_another,
     whispers_are_published_by_the_page,
     a_page_elsewhere_does_not_whisper,
@@ -27,16 +29,23 @@ on_both_drivers!(
 const APP: &str = "https://laravel.alt";
 
 /// A hub as the application sets it up: one key for both roles, nobody without a token.
-fn hub(driver: Driver) -> Hub {
+fn setup(driver: Driver) -> Setup {
     Setup::bare()
         .env("PETASOS_DRIVER", driver.name())
         .env("PETASOS_WORKERS", "2")
         .env("MERCURE_JWT_KEY", PUBLISHER_KEY)
-        .env("MERCURE_TRUSTED_ISSUERS", APP)
         .directive(&format!("resource_identifier {AUDIENCE}"))
         .directive(&format!("cors_origins {APP}"))
         .directive(&format!("publish_origins {APP}"))
-        .start()
+}
+
+fn hub(driver: Driver) -> Hub {
+    setup(driver).env("MERCURE_TRUSTED_ISSUERS", APP).start()
+}
+
+/// The same, and one that is configured as hubs of 0.x were.
+fn hubs(driver: Driver) -> [Hub; 2] {
+    [hub(driver), setup(driver).start()]
 }
 
 /// The topic of a channel: its name is percent-encoded in it.
@@ -115,9 +124,8 @@ fn broadcast(hub: &Hub, name: &str, data: &str) -> String {
     publish(hub.addr, &token(&details), &fields)
 }
 
-/// 101 matchers in a URL of 9 kB.
+/// 101 matchers in a URL of 9 kB, and a cookie of more than 4 kB.
 fn a_hundred_channels_with_presence_are_one_stream(driver: Driver) {
-    let hub = hub(driver);
     let mut names: Vec<String> =
         (0..99).map(|number| format!("private-orders.{number:0>3}.caf\u{e9}")).collect();
     names.push("presence-room".to_owned());
@@ -127,13 +135,17 @@ fn a_hundred_channels_with_presence_are_one_stream(driver: Driver) {
     assert!(query.len() > 8_500, "{}", query.len());
     let private: Vec<_> = names.iter().map(|name| exact(&channel(name))).collect();
     let details = [detail(&["subscribe"], &private), presence("presence-room")];
-    let mut stream = Stream::open(hub.addr, &query, &fields(&token(&details)));
-    // What lets a page of another origin see it, with its cookie.
-    assert_eq!(stream.field("access-control-allow-origin"), Some(APP));
-    assert_eq!(stream.field("access-control-allow-credentials"), Some("true"));
-    for name in [names[0], names[98], "presence-room"] {
-        broadcast(&hub, name, name);
-        assert_eq!(stream.data(1), [name]);
+    let token = token(&details);
+    assert!(token.len() > 4096, "{}", token.len());
+    for hub in hubs(driver) {
+        let mut stream = Stream::open(hub.addr, &query, &fields(&token));
+        // What lets a page of another origin see it, with its cookie.
+        assert_eq!(stream.field("access-control-allow-origin"), Some(APP));
+        assert_eq!(stream.field("access-control-allow-credentials"), Some("true"));
+        for name in [names[0], names[98], "presence-room"] {
+            broadcast(&hub, name, name);
+            assert_eq!(stream.data(1), [name]);
+        }
     }
 }
 
@@ -163,12 +175,13 @@ fn every_kind_of_channel_has_its_grant(driver: Driver) {
 }
 
 fn who_joined_public_channels_only_is_let_in(driver: Driver) {
-    let hub = hub(driver);
-    let mut stream = Stream::open(hub.addr, &exact_matchers(&["news"]), &fields(&token(&[])));
-    let publisher = token(&[detail(&["publish"], &[exact("*")])]);
-    broadcast(&hub, "news", "for others");
-    publish(hub.addr, &publisher, &[("topic", &channel("news")), ("data", "for all")]);
-    assert_eq!(stream.data(1), ["for all"]);
+    for hub in hubs(driver) {
+        let mut stream = Stream::open(hub.addr, &exact_matchers(&["news"]), &fields(&token(&[])));
+        let publisher = token(&[detail(&["publish"], &[exact("*")])]);
+        broadcast(&hub, "news", "for others");
+        publish(hub.addr, &publisher, &[("topic", &channel("news")), ("data", "for all")]);
+        assert_eq!(stream.data(1), ["for all"]);
+    }
 }
 
 /// A stream is closed and another one opened whenever a channel is joined or left, from the last
@@ -250,6 +263,47 @@ fn whispers_are_published_by_the_page(driver: Driver) {
     // Only on channels with the grant.
     let listener = token(&[detail(&["subscribe"], &[exact(&channel("private-chat"))])]);
     assert_eq!(whisper(&hub, APP, &listener, data).status, 403);
+}
+
+/// Two streams of one client, with one cookie.
+fn a_channel_with_whispers_has_a_stream_of_its_own(driver: Driver) {
+    for hub in hubs(driver) {
+        let topics = ["private-chat", "private-orders"].map(|name| exact(&channel(name)));
+        let details = [detail(&["subscribe"], &topics), whispers()[0].clone()];
+        let good = token(&details);
+        let open = |name: &str| Stream::open(hub.addr, &exact_matchers(&[name]), &fields(&good));
+        let [mut all, mut chat] = ["private-orders", "private-chat"].map(open);
+        assert_eq!(whisper(&hub, APP, &good, "typing").status, 200);
+        broadcast(&hub, "private-orders", "shipped");
+        broadcast(&hub, "private-chat", "hello");
+        assert_eq!(chat.data(2), ["typing", "hello"]);
+        assert_eq!(all.data(1), ["shipped"]);
+        // One is closed, and the other goes on.
+        drop(chat);
+        broadcast(&hub, "private-orders", "arrived");
+        assert_eq!(all.data(1), ["arrived"]);
+    }
+}
+
+/// Whatever is not 200 ends an `EventSource`: the page fetches a cookie then, and goes on where it
+/// was. That it can see the answer at all is up to CORS.
+fn a_page_that_is_refused_opens_again_with_another_cookie(driver: Driver) {
+    for hub in hubs(driver) {
+        let details = [detail(&["subscribe"], &[exact(&channel("private-a"))])];
+        let last = broadcast(&hub, "private-a", "1");
+        broadcast(&hub, "private-a", "2");
+        let query = format!("{}&last_event_id={}", exact_matchers(&["private-a"]), encode(&last));
+        for (bad, status) in [(&*token_for(-1.0, &details), 401), ("a.b.c", 401), ("x", 400)] {
+            let answer = refused(hub.addr, &query, &fields(bad));
+            assert_eq!(answer.status, status, "{bad}");
+            assert_eq!(answer.field("access-control-allow-origin"), Some(APP));
+            assert_eq!(answer.field("access-control-allow-credentials"), Some("true"));
+        }
+        let nobody = refused(hub.addr, &query, &format!("Origin: {APP}\r\n"));
+        assert_eq!(nobody.status, 401);
+        let mut stream = Stream::open(hub.addr, &query, &fields(&token(&details)));
+        assert_eq!(stream.data(1), ["2"]);
+    }
 }
 
 fn a_page_elsewhere_does_not_whisper(driver: Driver) {

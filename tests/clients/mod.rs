@@ -7,10 +7,14 @@ mod curl;
 mod event_source_polyfill;
 mod eventsource;
 mod fetch_event_source;
+mod flask_mercure_sse;
 mod httpx_sse;
 mod laravel_echo;
+mod mercure_publisher;
+mod mercure_rs;
 mod others;
 mod symfony;
+mod symfony_legacy;
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -27,7 +31,7 @@ use serde_json::{Value, json};
 
 use crate::common::{
     client::{Stream, publish},
-    hub::{Driver, Hub, PATIENCE, SUBSCRIBER_KEY, Setup},
+    hub::{Driver, Hub, PATIENCE, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
     process::wait_until,
     proxy::{Fate, Proxy},
     tokens,
@@ -97,6 +101,13 @@ const MATCHERS: [&str; 3] = [
     "match_urlpattern=https://e.example/rooms/:room/messages{/:message}?",
 ];
 
+/// The same as clients of 0.x say it.
+const SELECTORS: [&str; 3] = [
+    "topic=https://e.example/b\u{fc}cher/1?a=b c&d",
+    "topic=urn:second",
+    "topic=https://e.example/rooms/{room}/messages{/message}",
+];
+
 /// The type of some events: clients have to be told which to listen to.
 const TYPE: &str = "gr\u{f6}\u{df}e";
 
@@ -113,13 +124,28 @@ fn token() -> String {
     tokens::sign(&claims, SUBSCRIBER_KEY)
 }
 
+/// The same for subscribers of 0.x.
+fn legacy_token() -> String {
+    let claims =
+        json!({ "mercure": { "subscribe": ["urn:second", "https://e.example/rooms/1{/more*}"] } });
+    tokens::sign_legacy(&claims, SUBSCRIBER_KEY)
+}
+
+/// A hub as those of 0.x are set up: keys for both roles, and nobody without a token.
+fn legacy_setup(driver: Driver) -> Setup {
+    Setup::bare()
+        .env("PETASOS_DRIVER", driver.name())
+        .env("PETASOS_WORKERS", "2")
+        .env("MERCURE_PUBLISHER_JWT_KEY", PUBLISHER_KEY)
+        .env("MERCURE_SUBSCRIBER_JWT_KEY", SUBSCRIBER_KEY)
+}
+
 /// Ids that publishers give begin so. Not every client can send others than ASCII back.
 const ASCII_IDS: &str = "urn:own:";
 const ANY_IDS: &str = "urn:\u{e9}igen:\u{1f600}:";
 
 /// Publishes one of every kind in turn; returns what a client with the token has to tell of it.
-fn publish_one(hub: &Hub, own_ids: &str, number: usize) -> Option<Value> {
-    let publisher = tokens::publisher(&["*"]);
+fn publish_one(hub: &Hub, publisher: &str, own_ids: &str, number: usize) -> Option<Value> {
     let line = number.to_string();
     let lines = format!("{number}\n\nzwei Zeilen: \u{1f600} \u{e9}\n {{\"ende\": null}} ");
     let own_id = format!("{own_ids}{number}");
@@ -141,7 +167,7 @@ fn publish_one(hub: &Hub, own_ids: &str, number: usize) -> Option<Value> {
         _ => (&[("topic", &*rooms[1]), ("id", &*own_id)][..], Some("message"), &lines),
     };
     let fields: Vec<_> = fields.iter().copied().chain([("data", data.as_str())]).collect();
-    let id = publish(hub.addr, &publisher, &fields);
+    let id = publish(hub.addr, publisher, &fields);
     event_type.map(|event_type| json!(["event", id, event_type, data]))
 }
 
@@ -161,16 +187,28 @@ fn cut(connection: usize) -> Fate {
 /// A hub, and between it and a client a proxy that cuts so many connections.
 struct Journey {
     hub: Hub,
+    /// A token for all topics.
+    publisher: String,
     proxy: Proxy,
     cuts: usize,
 }
 
 impl Journey {
     fn new(setup: Setup, cuts: usize) -> Self {
+        Self::with(setup, tokens::publisher(&["*"]), cuts)
+    }
+
+    /// With a publisher of 0.x.
+    fn legacy(setup: Setup, cuts: usize) -> Self {
+        let claims = json!({ "mercure": { "publish": ["*"] } });
+        Self::with(setup, tokens::sign_legacy(&claims, PUBLISHER_KEY), cuts)
+    }
+
+    fn with(setup: Setup, publisher: String, cuts: usize) -> Self {
         let hub = setup.start();
         let fate = move |number| if number < cuts { cut(number) } else { Fate::Passed };
         let proxy = Proxy::start(hub.addr, fate);
-        Journey { hub, proxy, cuts }
+        Journey { hub, publisher, proxy, cuts }
     }
 
     /// Publishes until all cuts are made, and a little more. The client, of which `next` is what
@@ -181,7 +219,7 @@ impl Journey {
         let begin = Instant::now();
         while self.proxy.connections() <= self.cuts || number % 6 != 0 {
             assert!(begin.elapsed() < PATIENCE, "it came {} times", self.proxy.connections());
-            expected.extend(publish_one(&self.hub, own_ids, number));
+            expected.extend(publish_one(&self.hub, &self.publisher, own_ids, number));
             number += 1;
             thread::sleep(Duration::from_millis(10));
         }

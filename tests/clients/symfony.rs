@@ -31,7 +31,8 @@ fn token(action: &str, key: &str, issued_at: f64) -> String {
     sign_texts(r#"{"typ":"at+jwt","alg":"HS256"}"#, &claims, key, Algorithm::HS256)
 }
 
-fn publish(hub: &Hub, token: &str, form: &str) -> Answer {
+/// A publication, as all generations send it.
+pub(super) fn publish(hub: &Hub, token: &str, form: &str) -> Answer {
     request(
         hub.addr,
         &format!(

@@ -63,6 +63,13 @@ impl Proxy {
         self.connections.load(Ordering::SeqCst)
     }
 
+    /// The targets of the first requests of connections, in order.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        let target = |request: &String| request.split(' ').nth(1).map(str::to_owned);
+        requests.iter().filter_map(target).collect()
+    }
+
     /// The values of this field in the first requests of connections, in order.
     pub(crate) fn field(&self, name: &str) -> Vec<String> {
         let requests = self.requests.lock().unwrap();

@@ -66,5 +66,18 @@ pub(crate) fn sign_texts_with(
     format!("{message}.{signature}")
 }
 
+/// An HS256 token as libraries of 0.x make it.
+pub(crate) fn sign_legacy(claims: &Value, key: &str) -> String {
+    let header = r#"{"typ":"JWT","alg":"HS256"}"#;
+    sign_texts(header, &claims.to_string(), key, Algorithm::HS256)
+}
+
+/// As many tutorials print it: it may publish on all topics.
+pub(crate) const TUTORIAL: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+                                   eyJtZXJjdXJlIjp7InB1Ymxpc2giOlsiKiJdfX0.\
+                                   obDjwCgqtPuIvwBlTxUEmibbBf0zypKCNzNKP7Op2UM";
+/// What it is signed with.
+pub(crate) const TUTORIAL_KEY: &str = "!ChangeMe!";
+
 /// The header of a valid token.
 pub(crate) const HEADER: &str = r#"{"alg":"HS256","typ":"at+jwt"}"#;

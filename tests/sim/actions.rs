@@ -8,7 +8,8 @@ use petasos::{
 
 use super::{
     client::{Client, Pace},
-    oracle::{PATTERNS, Selection, Wanted},
+    oracle::{PATTERNS, Selection, TEMPLATES, Wanted},
+    scenario::Habits,
     tasks::Task,
     world::{Event, INCARNATION, World, trace, with},
 };
@@ -135,9 +136,13 @@ fn selection(world: &mut World, many: usize) -> Selection {
     let any = world.rng.below(100) < many / 10;
     let mut selection = Selection { any, ..Selection::default() };
     for _ in 0..count {
-        match world.rng.below(100) < world.scenario.habits.patterns {
-            true => selection.patterns.push(world.rng.pick(&PATTERNS).0),
-            false => selection.topics.push(world.rng.pick(&world.scenario.topics)),
+        let Habits { patterns, templates, .. } = world.scenario.habits;
+        match world.rng.below(100) {
+            below if below < patterns => selection.patterns.push(world.rng.pick(&PATTERNS).0),
+            below if below < patterns + templates => {
+                selection.templates.push(world.rng.pick(&TEMPLATES).0);
+            }
+            _ => selection.topics.push(world.rng.pick(&world.scenario.topics)),
         }
     }
     selection

@@ -18,6 +18,8 @@ pub(crate) struct Selection {
     pub(crate) topics: Vec<&'static str>,
     /// Of [`PATTERNS`].
     pub(crate) patterns: Vec<&'static str>,
+    /// Of [`TEMPLATES`].
+    pub(crate) templates: Vec<&'static str>,
 }
 
 /// URL patterns, each with the topics that it selects.
@@ -32,11 +34,25 @@ pub(crate) const PATTERNS: [(&str, &[&str]); 8] = [
     ("/:a{/:b}?", &["a", "b", "/x/1", "/x/2"]),
 ];
 
+/// URI templates, the same.
+pub(crate) const TEMPLATES: [(&str, &[&str]); 8] = [
+    ("/x/{n}", &["/x/1", "/x/2"]),
+    ("/x/1{?q}", &["/x/1"]),
+    ("{n}", &["a", "b"]),
+    ("{+all}", &["a", "b", "/x/1", "/x/2"]),
+    ("/{n}/1", &["/x/1"]),
+    ("{/a,b}", &["/x/1", "/x/2"]),
+    ("{n}b", &["b"]),
+    ("/y/{n}", &[]),
+];
+
 impl Selection {
     fn covers(&self, topics: &[&'static str]) -> bool {
         let selects = |topic: &&str| {
-            let mut patterns = PATTERNS.iter().filter(|(text, _)| self.patterns.contains(text));
-            self.topics.contains(topic) || patterns.any(|(_, topics)| topics.contains(topic))
+            let patterns = PATTERNS.iter().filter(|(text, _)| self.patterns.contains(text));
+            let templates = TEMPLATES.iter().filter(|(text, _)| self.templates.contains(text));
+            self.topics.contains(topic)
+                || patterns.chain(templates).any(|(_, topics)| topics.contains(topic))
         };
         self.any || topics.iter().any(selects)
     }

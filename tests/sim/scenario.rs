@@ -73,6 +73,8 @@ pub(crate) struct Habits {
     pub(crate) many_matchers: usize,
     /// Matchers that are URL patterns.
     pub(crate) patterns: usize,
+    /// Those that are URI templates, as clients of 0.x have them.
+    pub(crate) templates: usize,
     pub(crate) with_grants: usize,
     pub(crate) short_lived: usize,
     pub(crate) bad_clients: usize,
@@ -165,7 +167,8 @@ impl Scenario {
                 resume: rng.pick(&[0, 30, 60]),
                 wildcard: rng.pick(&[0, 15, 40]),
                 many_matchers: rng.pick(&[0, 30, 60]),
-                patterns: rng.pick(&[0, 20, 60]),
+                patterns: rng.pick(&[0, 20, 50]),
+                templates: rng.pick(&[0, 20, 50]),
                 with_grants: rng.pick(&[20, 60]),
                 short_lived: rng.pick(&[0, 15, 50]),
                 bad_clients: rng.pick(&[0, 15, 40]),

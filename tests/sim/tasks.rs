@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use petasos::{
     hub::{Carrier, Joiner, Moment, Outcome},
+    legacy::uri_template::UriTemplate,
     protocol::{
         frame::{Fields, FrameDraft},
         hub_url::HubUrl,
@@ -213,7 +214,10 @@ fn interest(client: &super::client::Client) -> Interest {
         let topics = selection.topics.iter().map(|&topic| Matcher::Exact(topic.into()));
         let pattern = |text: &&str| Pattern::parse(text, HUB.url()).expect("a pattern");
         let patterns = selection.patterns.iter().map(|text| Matcher::Pattern(pattern(text).into()));
-        Arc::new(topics.chain(patterns).chain(any).collect::<MatcherSet>())
+        let template = |text: &&str| UriTemplate::parse(text).expect("a template");
+        let templates =
+            selection.templates.iter().map(|text| Matcher::Template(template(text).into()));
+        Arc::new(topics.chain(patterns).chain(templates).chain(any).collect::<MatcherSet>())
     };
     Interest { matchers: set(&client.wanted.matchers), grants: set(&client.wanted.grants) }
 }

@@ -8,9 +8,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{REPORT, set_cookie};
+use super::{REPORT, named_cookie, set_cookie};
 use crate::{
-    clients::{ANY_IDS, Journey, MATCHERS, TYPE, expect_events, token},
+    clients::{
+        ANY_IDS, Journey, MATCHERS, SELECTORS, TYPE, expect_events, legacy_setup, legacy_token,
+        token,
+    },
     common::{
         client::publish,
         hub::{Driver, PATIENCE, SUBSCRIBER_KEY, Setup},
@@ -42,12 +45,12 @@ renew().then(() => {
 });
 </script>"#;
 
-/// A site whose page follows the matchers with tokens that `token` makes.
+/// A site whose page follows the matchers with what `cookie` sets.
 fn follow(
     site: Site,
     url: &str,
     matchers: &[&str],
-    token: impl Fn() -> String + Send + Sync + 'static,
+    cookie: impl Fn() -> String + Send + Sync + 'static,
 ) -> Reports {
     let page = PAGE
         .replace("HUB", url)
@@ -55,7 +58,7 @@ fn follow(
         .replace("TYPE", TYPE);
     site.serve(move |path| match path {
         "/" => Some((String::new(), [REPORT, &page].concat())),
-        "/renew" => Some((set_cookie(&token(), "Strict"), String::new())),
+        "/renew" => Some((cookie(), String::new())),
         _ => None,
     })
 }
@@ -79,7 +82,22 @@ fn it_loses_nothing(driver: Driver) {
     let site = Site::new();
     let journey = Journey::new(setup(driver, &site), CUTS);
     let _browser = chromium(&format!("cookies-{}", driver.name()), &site.origin);
-    let mut reports = follow(site, &journey.proxy.url, &MATCHERS, token);
+    let cookie = || set_cookie(&token(), "Strict");
+    let mut reports = follow(site, &journey.proxy.url, &MATCHERS, cookie);
+    journey.loses_nothing(ANY_IDS, || next(&mut reports));
+}
+
+#[test]
+fn it_loses_nothing_of_a_hub_of_0_x() {
+    if !has_tools(&["chromium"]) {
+        return;
+    }
+    let site = Site::new();
+    let setup = legacy_setup(Driver::Epoll).directive(&format!("cors_origins {}", site.origin));
+    let journey = Journey::legacy(setup, 6);
+    let _browser = chromium("cookies-legacy", &site.origin);
+    let cookie = || named_cookie("mercureAuthorization", &legacy_token(), "Strict");
+    let mut reports = follow(site, &journey.proxy.url, &SELECTORS, cookie);
     journey.loses_nothing(ANY_IDS, || next(&mut reports));
 }
 
@@ -98,7 +116,7 @@ fn a_cookie_is_renewed_while_the_stream_goes_on() {
     let mut reports = follow(site, &proxy.url, &["match=a"], || {
         let mut claims = tokens::claims("subscribe", &["a"]);
         claims["exp"] = (tokens::now() + 3.0).into();
-        tokens::sign(&claims, SUBSCRIBER_KEY)
+        set_cookie(&tokens::sign(&claims, SUBSCRIBER_KEY), "Strict")
     });
     assert_eq!(next(&mut reports), json!(["open"]));
     let publisher = tokens::publisher(&["*"]);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::REPORT;
 use crate::{
     common::{
         client::publish,
@@ -41,7 +42,7 @@ fn a_page_is_told_that_it_missed_something(driver: Driver) {
         .directive("write_timeout 2s")
         .directive("transport memory {\n size 3\n}")
         .start();
-    let page = format!("{}{}", super::REPORT, SCRIPT.replace("HUB", &hub.url()));
+    let page = [REPORT, &SCRIPT.replace("HUB", &hub.url())].concat();
     let _browser = chromium(&format!("gaps-{}", driver.name()), &site.origin);
     let mut reports = site.serve(move |path| (path == "/").then(|| (String::new(), page.clone())));
     reports.next("open ");

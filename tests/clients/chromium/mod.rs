@@ -16,8 +16,12 @@ addEventListener("unhandledrejection", event => report(`failed ${event.reason}`)
 /// The field that gives a page's browser a token, as applications set it: for all ports of this
 /// host, on which the hub is another origin.
 fn set_cookie(token: &str, same_site: &str) -> String {
+    named_cookie("__Secure-mercure_access_token", token, same_site)
+}
+
+fn named_cookie(name: &str, token: &str, same_site: &str) -> String {
     format!(
-        "Set-Cookie: __Secure-mercure_access_token={token}; Path=/.well-known/mercure; Secure; \
-         HttpOnly; SameSite={same_site}\r\n"
+        "Set-Cookie: {name}={token}; Path=/.well-known/mercure; Secure; HttpOnly; \
+         SameSite={same_site}\r\n"
     )
 }

@@ -2,6 +2,7 @@
 
 use std::{thread, time::Duration};
 
+use super::REPORT;
 use crate::{
     common::{
         client::publish,
@@ -15,9 +16,7 @@ use crate::{
 
 on_both_drivers!(a_page_is_kept_up_to_date_however_often_it_is_cut);
 
-const PAGE: &str = r#"<!doctype html><title>test</title><script>
-let queue = Promise.resolve();
-const report = text => queue = queue.then(() => fetch("/report", { method: "POST", body: text }));
+const SCRIPT: &str = r#"
 const hub = "HUB", other = "OTHER", token = "TOKEN";
 
 const url = new URL(hub);
@@ -57,10 +56,11 @@ fn a_page_is_kept_up_to_date_however_often_it_is_cut(driver: Driver) {
         .directive(&format!("cors_origins {}", site.origin))
         .directive("write_timeout 1s")
         .start();
-    let page = PAGE
+    let script = SCRIPT
         .replace("HUB", &hub.url())
         .replace("OTHER", &other.url())
         .replace("TOKEN", &tokens::publisher(&["from the page"]));
+    let page = [REPORT, &script].concat();
     let _browser = chromium(&format!("updates-{}", driver.name()), &site.origin);
     let mut reports = site.serve(move |path| (path == "/").then(|| (String::new(), page.clone())));
 

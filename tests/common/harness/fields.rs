@@ -50,8 +50,8 @@ fn is_token(word: &[u8]) -> bool {
 
 const NAME: &str = "t";
 
-/// Values of `Cookie` fields, one for each line: the first cookie with the name counts, whatever
-/// stands around it and however the cookies are divided among the fields.
+/// Values of `Cookie` fields, one for each line: the first cookie with the name that is not empty
+/// counts, whatever stands around it and however the cookies are divided among the fields.
 pub fn cookie(input: &[u8]) -> bool {
     let lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').take(10).collect();
     let Some(head) = head_with(&lines) else { return false };
@@ -70,7 +70,9 @@ pub fn cookie(input: &[u8]) -> bool {
     // Before all others a value is found that is as it was found.
     let first = [b"t=".as_slice(), value, b"; ", &all].concat();
     let head = head_with(&[&first]).expect("of what was taken before");
-    let expected = unquoted(blank_free(value));
+    // Read once more it may be empty: then it is found where it was.
+    let again = unquoted(blank_free(value));
+    let expected = if again.is_empty() { value } else { again };
     assert_eq!(cookie::cookie(&head, NAME), Some(expected), "{}", input.escape_ascii());
     true
 }
@@ -92,8 +94,10 @@ fn first_value(cookies: &[u8]) -> Option<&[u8]> {
     loop {
         let end = rest.iter().position(|byte| *byte == b';').unwrap_or(rest.len());
         let behind_name = blank_free(&rest[..end]).strip_prefix(NAME.as_bytes()).map(blank_free);
-        if let Some(value) = behind_name.and_then(|rest| rest.strip_prefix(b"=")) {
-            return Some(unquoted(blank_free(value)));
+        let value = behind_name.and_then(|rest| rest.strip_prefix(b"="));
+        let value = value.map(|value| unquoted(blank_free(value)));
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            return Some(value);
         }
         rest = rest.get(end + 1..)?;
     }

@@ -10,6 +10,7 @@ mod pattern;
 mod publication;
 mod request;
 mod subscription;
+mod template;
 mod token;
 
 use std::sync::LazyLock;
@@ -22,7 +23,8 @@ pub use self::{
     publication::{form, frame},
     request::request,
     subscription::subscribe,
-    token::{AUDIENCE, SIGNED, claims, jwks, token},
+    template::template,
+    token::{AUDIENCE, SIGNED, claims, jwks, legacy_claims, token},
 };
 
 static HUB: LazyLock<HubUrl> = LazyLock::new(|| {

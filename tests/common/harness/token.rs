@@ -7,6 +7,7 @@ use jsonwebtoken::{EncodingKey, crypto};
 use petasos::{
     auth::{
         Role,
+        access::Access,
         authority::{Authority, Issuer, Settings},
         bearer,
         error::TokenError,
@@ -14,6 +15,7 @@ use petasos::{
         key::{Algorithm, Key, KeyType, SigningKey},
         mint::{self, MintedGrant, MintedTopic, Minting},
     },
+    legacy::{Version, uri_template::UriTemplate},
     protocol::{
         matcher::{Matcher, MatcherSet},
         pattern::Pattern,
@@ -33,16 +35,19 @@ const ISSUER: &str = "https://issuer.example";
 const SECRETS: [&[u8]; 2] =
     [b"the key of publishers 0123456789", b"the key of subscribers 012345678"];
 
-static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
+static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| authority(Some(ISSUER), None));
+static LEGACY_AUTHORITY: LazyLock<Authority> = LazyLock::new(|| authority(None, Some(Version::V8)));
+
+fn authority(id: Option<&str>, legacy: Option<Version>) -> Authority {
     let key = |secret| Key::from_secret(secret, Algorithm::Hs256).expect("a key");
     let issuer = Issuer {
-        id: Some(ISSUER.into()),
+        id: id.map(Box::from),
         publisher: vec![key(SECRETS[0])].into(),
         subscriber: vec![key(SECRETS[1])].into(),
     };
-    let settings = Settings { hub_url: HUB.clone(), ..Settings::default() };
+    let settings = Settings { hub_url: HUB.clone(), legacy, ..Settings::default() };
     Authority::new(vec![issuer], settings).expect("an issuer")
-});
+}
 
 /// The only tokens that were ever signed: for a publisher and for a subscriber.
 pub static SIGNED: LazyLock<[String; 2]> = LazyLock::new(|| {
@@ -85,42 +90,86 @@ pub fn token(input: &[u8]) -> bool {
     passed
 }
 
+/// A header and claims as they are, signed by somebody who has the key of publishers.
+fn signed([header, claims]: [&[u8]; 2]) -> String {
+    let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let key = EncodingKey::from_secret(SECRETS[0]);
+    let signature = crypto::sign(message.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
+    format!("{message}.{}", signature.expect("a key"))
+}
+
+/// What an authority says to a publisher with this token; to subscribers it must say no.
+fn verdict(authority: &Authority, token: &str) -> Option<Access> {
+    let verify = |role| authority.verify(token, role, AUDIENCE, UnixTime::from_secs(NOW));
+    assert!(verify(Role::Subscriber).is_err(), "publishers do not sign for subscribers");
+    match verify(Role::Publisher) {
+        Ok(access) => Some(access),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(text::check(&error).is_ok(), "for a line of the log: {error:?}");
+            None
+        }
+    }
+}
+
+/// The header and the claims of a token that passed, by a lenient reader.
+fn read(parts: [&[u8]; 2]) -> [Value; 2] {
+    let values = parts
+        .map(|part| serde_json::from_slice::<Value>(part).expect("the strict reader takes less"));
+    for (value, part) in values.iter().zip(parts) {
+        assert_eq!(members(value), colons(part), "no name is there twice: {}", part.escape_ascii());
+    }
+    assert_eq!(values[0]["alg"], "HS256");
+    assert_eq!(values[0].get("crit"), None);
+    values
+}
+
+fn is_for_the_hub(aud: &Value) -> bool {
+    *aud == *AUDIENCE || aud.as_array().is_some_and(|aud| aud.contains(&AUDIENCE.into()))
+}
+
+fn is_access_token(header: &Value) -> bool {
+    let typ = header["typ"].as_str().unwrap_or_default().to_lowercase();
+    ["at+jwt", "application/at+jwt"].contains(&&*typ)
+}
+
 /// Claims, and before the first 0xFF, if there is one, a header: signed as they are by somebody
 /// who has the key of publishers. What passes says what a lenient reader finds in it.
 pub fn claims(input: &[u8]) -> bool {
     let mut parts = input.rsplitn(2, |byte| *byte == 0xff);
     let claims = parts.next().unwrap_or_default();
     let header = parts.next().unwrap_or(br#"{"alg":"HS256","typ":"at+jwt"}"#);
-    let parts = [header, claims];
-    let message = parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
-    let key = EncodingKey::from_secret(SECRETS[0]);
-    let signature = crypto::sign(message.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
-    let token = format!("{message}.{}", signature.expect("a key"));
-    let now = UnixTime::from_secs(NOW);
-    let verify = |role| AUTHORITY.verify(&token, role, AUDIENCE, now);
-    assert!(verify(Role::Subscriber).is_err(), "publishers do not sign for subscribers");
-    let access = match verify(Role::Publisher) {
-        Ok(access) => access,
-        Err(error) => {
-            let error = error.to_string();
-            assert!(text::check(&error).is_ok(), "for a line of the log: {error:?}");
-            return false;
-        }
-    };
-    let [header, claims] = [header, claims]
-        .map(|part| serde_json::from_slice::<Value>(part).expect("the strict reader takes less"));
-    for (value, part) in [(&header, parts[0]), (&claims, parts[1])] {
-        assert_eq!(members(value), colons(part), "no name is there twice: {}", part.escape_ascii());
-    }
-    assert_eq!(header["alg"], "HS256");
-    let typ = header["typ"].as_str().expect("a type").to_lowercase();
-    assert!(["at+jwt", "application/at+jwt"].contains(&&*typ) && header.get("crit").is_none());
+    let Some(access) = verdict(&AUTHORITY, &signed([header, claims])) else { return false };
+    let [header, claims] = read([header, claims]);
+    assert!(is_access_token(&header));
     assert_eq!(claims["iss"], ISSUER);
-    assert!(
-        claims["aud"] == AUDIENCE || claims["aud"].as_array().unwrap().contains(&AUDIENCE.into())
-    );
+    assert!(is_for_the_hub(&claims["aud"]));
     assert!(claims["exp"].as_f64().expect("a date") > NOW as f64);
     assert!(claims.get("nbf").is_none_or(|nbf| nbf.as_f64().expect("a date") <= NOW as f64));
+    assert_eq!(access.publish, granted(&claims, "publish"), "{claims}");
+    assert_eq!(*access.subscribe, granted(&claims, "subscribe"), "{claims}");
+    true
+}
+
+/// The same to a hub that has nothing but keys, and serves clients of 0.x.
+pub fn legacy_claims(input: &[u8]) -> bool {
+    let mut parts = input.rsplitn(2, |byte| *byte == 0xff);
+    let claims = parts.next().unwrap_or_default();
+    let header = parts.next().unwrap_or(br#"{"typ":"JWT","alg":"HS256"}"#);
+    let Some(access) = verdict(&LEGACY_AUTHORITY, &signed([header, claims])) else { return false };
+    let [header, claims] = read([header, claims]);
+    let is_old = claims.get("authorization_details").is_none();
+    let date = |name| {
+        claims.get(name).map(|date| match date {
+            Value::String(text) if is_old => text.parse().expect("a date"),
+            date => date.as_f64().expect("a date"),
+        })
+    };
+    assert!(date("exp").is_none_or(|exp| exp > NOW as f64), "{claims}");
+    assert!(date("nbf").is_none_or(|nbf| nbf <= NOW as f64), "{claims}");
+    let granted = if is_old { granted_before } else { granted };
+    assert!(is_old || is_access_token(&header), "{header}");
+    assert!(is_old || claims.get("aud").is_none_or(is_for_the_hub), "{claims}");
     assert_eq!(access.publish, granted(&claims, "publish"), "{claims}");
     assert_eq!(*access.subscribe, granted(&claims, "subscribe"), "{claims}");
     true
@@ -167,6 +216,31 @@ fn granted(claims: &Value, action: &str) -> MatcherSet {
         (text, _) => Matcher::Exact(text.into()),
     };
     topics.map(matcher).collect()
+}
+
+/// What the claim of 0.x grants.
+fn granted_before(claims: &Value, action: &str) -> MatcherSet {
+    let names = ["https://mercure.rocks/", "mercure"];
+    let claim = names.iter().find_map(|name| claims.get(name).filter(|claim| !claim.is_null()));
+    let selectors = claim.and_then(|claim| claim[action].as_array().cloned()).unwrap_or_default();
+    let matcher = |selector: Value| {
+        let (text, kind) = match (&selector, &selector["match_type"]) {
+            (Value::String(text), _) => (&**text, "uritemplate"),
+            (object, kind) => {
+                (object["match"].as_str().expect("it passed"), kind.as_str().unwrap_or("exact"))
+            }
+        };
+        match (kind, UriTemplate::parse(text)) {
+            _ if text == "*" => Matcher::Any,
+            ("urlpattern", _) => {
+                Matcher::Pattern(Pattern::parse(text, HUB.url()).expect("it passed").into())
+            }
+            ("uritemplate", Some(template)) => Matcher::Template(template.into()),
+            ("uritemplate" | "exact", _) => Matcher::Exact(text.into()),
+            (other, _) => panic!("it passed: {other}"),
+        }
+    };
+    selectors.into_iter().map(matcher).collect()
 }
 
 /// A set of keys, as an issuer may publish it.
