@@ -17,7 +17,7 @@ use crate::{
 on_both_drivers!(the_driver_is_named_at_start, an_idle_hub_sleeps);
 
 /// Everything works: live, resumed, on each of the workers.
-fn works(hub: &Hub) {
+pub(crate) fn works(hub: &Hub) {
     let token = tokens::publisher(&["*"]);
     let mut streams: Vec<_> = (0..8).map(|_| Stream::open(hub.addr, "match=a", "")).collect();
     let first = publish(hub.addr, &token, &[("topic", "a"), ("data", "1")]);

@@ -32,6 +32,7 @@ mod load;
 mod minting;
 mod model;
 mod overload;
+mod packages;
 mod pasted;
 mod patterns;
 mod ports;

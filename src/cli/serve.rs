@@ -143,17 +143,17 @@ pub(super) fn admin_address(
     let said = surroundings.value(matches, "admin", "PETASOS_ADMIN");
     let address = match said {
         Some(text) => parse_admin(&text).map_err(Failure::Told)?,
-        None => read(matches, surroundings, true).map_err(with_admin_hint)?.config.admin.address,
+        None => read(matches, surroundings, false).map_err(with_admin_hint)?.config.admin.address,
     };
     address.ok_or_else(|| Failure::Told("the hub has no admin listener (admin off)".to_owned()))
 }
 
-/// For who asks about a hub that was started with settings which are not at hand.
+/// For who asks about a hub whose settings are not at hand.
 fn with_admin_hint(failure: Failure) -> Failure {
     match failure {
         Failure::Told(text) => Failure::Told(format!(
             "{text}\nthe settings of the hub tell where its admin listener is; without them, name \
-             it with --admin, or give --dev as the hub has it"
+             it with --admin"
         )),
         other => other,
     }

@@ -191,8 +191,9 @@ fn split_port(address: &str) -> Option<(&str, Option<u16>)> {
 
 fn no_https(text: &str) -> String {
     format!(
-        "`{text}` asks for HTTPS, which is not built yet; \
-         for plain HTTP write it like :80, http://host or host:8080"
+        "`{text}` asks for HTTPS, which is not built yet, neither with a certificate in \
+         /etc/mercure/certs nor with one that the hub gets for a host name: let a proxy end TLS, \
+         and for plain HTTP write it like :80, http://host or host:8080"
     )
 }
 

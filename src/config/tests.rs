@@ -525,8 +525,10 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         (
             "listen hub.example.com",
-            "hub.conf:1: listen: `hub.example.com` asks for HTTPS, which is not built yet; for \
-             plain HTTP write it like :80, http://host or host:8080",
+            "hub.conf:1: listen: `hub.example.com` asks for HTTPS, which is not built yet, \
+             neither with a certificate in /etc/mercure/certs nor with one that the hub gets for a \
+             host name: let a proxy end TLS, and for plain HTTP write it like :80, http://host or \
+             host:8080",
         ),
         ("subscriptions", "hub.conf:1: `subscriptions` is not supported yet by this version"),
         (
@@ -664,8 +666,9 @@ fn mistakes_elsewhere_name_their_source() {
         (
             "SERVER_NAME",
             ":443",
-            "SERVER_NAME: `:443` asks for HTTPS, which is not built yet; for plain HTTP write it \
-             like :80, http://host or host:8080",
+            "SERVER_NAME: `:443` asks for HTTPS, which is not built yet, neither with a certificate \
+             in /etc/mercure/certs nor with one that the hub gets for a host name: let a proxy end \
+             TLS, and for plain HTTP write it like :80, http://host or host:8080",
         ),
         (
             "MERCURE_TRANSPORT_URL",

@@ -40,7 +40,7 @@ pub enum StartError {
         "{addr} is served already: stop what listens there, or choose another address with --listen"
     )]
     InUse { addr: SocketAddr },
-    #[error("listening on {addr} failed: {source}")]
+    #[error("listening on {addr} failed: {source}{}", advice(addr, source))]
     Listen { addr: SocketAddr, source: io::Error },
     #[error(
         "{address} is served already: stop what listens there, or choose another path with --listen"
@@ -63,6 +63,19 @@ pub enum StartError {
     IoUring { source: io::Error },
     #[error("a worker could not be started: {0}")]
     Other(#[from] io::Error),
+}
+
+/// What to do about it, where that is known.
+fn advice(addr: &SocketAddr, source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied if addr.port() < 1024 => {
+            "; ports below 1024 take CAP_NET_BIND_SERVICE (AmbientCapabilities in the systemd unit) \
+             or sysctl net.ipv4.ip_unprivileged_port_start=0: allow it, or choose another port with \
+             --listen"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ => "",
+    }
 }
 
 /// The running workers.

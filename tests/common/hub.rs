@@ -108,6 +108,12 @@ impl Setup {
         Setup { command }
     }
 
+    /// A hub that another command runs.
+    pub(crate) fn of(mut command: Command) -> Self {
+        command.stdin(Stdio::null());
+        Setup { command }
+    }
+
     /// History on disk, in this directory.
     pub(crate) fn durable(self, directory: &Path) -> Self {
         let directory = directory.to_str().expect("a directory of a test");

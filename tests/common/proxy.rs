@@ -119,7 +119,8 @@ fn pass(client: &TcpStream, hub: SocketAddr, fate: Fate, requests: &Mutex<Vec<St
     }
 }
 
-fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+/// Copies until either side ends, and ends the other.
+pub(crate) fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(len @ 1..) = from.read(&mut buffer) {
         if to.write_all(&buffer[..len]).is_err() {
