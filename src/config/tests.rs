@@ -666,9 +666,9 @@ fn mistakes_elsewhere_name_their_source() {
         (
             "SERVER_NAME",
             ":443",
-            "SERVER_NAME: `:443` asks for HTTPS, which is not built yet, neither with a certificate \
-             in /etc/mercure/certs nor with one that the hub gets for a host name: let a proxy end \
-             TLS, and for plain HTTP write it like :80, http://host or host:8080",
+            "SERVER_NAME: `:443` asks for HTTPS, which is not built yet, neither with a \
+             certificate in /etc/mercure/certs nor with one that the hub gets for a host name: let \
+             a proxy end TLS, and for plain HTTP write it like :80, http://host or host:8080",
         ),
         (
             "MERCURE_TRANSPORT_URL",

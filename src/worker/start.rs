@@ -69,9 +69,9 @@ pub enum StartError {
 fn advice(addr: &SocketAddr, source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied if addr.port() < 1024 => {
-            "; ports below 1024 take CAP_NET_BIND_SERVICE (AmbientCapabilities in the systemd unit) \
-             or sysctl net.ipv4.ip_unprivileged_port_start=0: allow it, or choose another port with \
-             --listen"
+            "; ports below 1024 take CAP_NET_BIND_SERVICE (AmbientCapabilities in the systemd \
+             unit) or sysctl net.ipv4.ip_unprivileged_port_start=0: allow it, or choose another \
+             port with --listen"
         }
         io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
         _ => "",

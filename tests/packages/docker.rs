@@ -33,8 +33,8 @@ pub(super) struct Image {
     containers: AtomicUsize,
 }
 
-/// The image; `None` where it cannot be built and run. A test that goes without says so, loudly, and
-/// fails where everything has to be tested.
+/// The image; `None` where it cannot be built and run. A test that goes without says so, loudly,
+/// and fails where everything has to be tested.
 pub(super) fn image() -> Option<Arc<Image>> {
     static IMAGE: Mutex<Weak<Image>> = Mutex::new(Weak::new());
     if !has_tools(&["buildah", "unshare", "nsenter", "ip", BINARY]) {
@@ -99,13 +99,8 @@ impl Image {
 
     /// A container that is to be run as `line` says.
     pub(super) fn docker(self: &Arc<Self>, line: &str) -> Run {
-        let mut run = Run {
-            container: self.container(),
-            image: Arc::clone(self),
-            options: Vec::new(),
-            ports: Vec::new(),
-            command: Vec::new(),
-        };
+        // Of `buildah from`, of `buildah run`, and inside of the container.
+        let (mut made_with, mut options, mut ports) = (vec![], vec![], vec![]);
         let mut words = words(line).into_iter();
         assert_eq!(
             (words.next().as_deref(), words.next().as_deref()),
@@ -115,14 +110,14 @@ impl Image {
             let word = words.next().expect("a line names the image");
             let mut value = || words.next().expect("an option has a value");
             match word.as_str() {
-                "-e" => run.options.extend(["--env".to_owned(), value()]),
-                "-v" => run.options.extend(["--volume".to_owned(), value()]),
-                "--user" => run.options.extend([word, value()]),
-                "--cap-drop" => run.options.extend([word, value()]),
+                "-e" => options.extend(["--env".to_owned(), value()]),
+                "-v" => options.extend(["--volume".to_owned(), value()]),
+                "--user" | "--cap-drop" => options.extend([word, value()]),
+                "--dns" | "--add-host" => made_with.extend([word, value()]),
                 "-p" => {
                     let mapping = value();
                     let (_, port) = mapping.split_once(':').expect("HOST:CONTAINER");
-                    run.ports.push(port.parse().unwrap());
+                    ports.push(port.parse().unwrap());
                 }
                 // Of no account here: this ends with the test.
                 "-d" | "--rm" => {}
@@ -132,18 +127,20 @@ impl Image {
             }
         }
         let config = self.config();
-        run.command = strings(&config["Entrypoint"]);
-        let count = run.command.len();
-        run.command.extend(words);
-        if run.command.len() == count {
-            run.command.extend(strings(&config["Cmd"]));
+        let mut command = strings(&config["Entrypoint"]);
+        let count = command.len();
+        command.extend(words);
+        if command.len() == count {
+            command.extend(strings(&config["Cmd"]));
         }
-        run
+        let container = self.container(&made_with);
+        Run { image: Arc::clone(self), container, options, ports, command }
     }
 
-    fn container(&self) -> String {
+    fn container(&self, options: &[String]) -> String {
         let name = format!("c{}", self.containers.fetch_add(1, Ordering::Relaxed));
-        let mut from = self.buildah(&["from", "--name", &name, "localhost/petasos"]);
+        let mut from = self.buildah(&["from", "--name", &name]);
+        from.args(options).arg("localhost/petasos");
         Output::of(from.output().unwrap()).ok();
         name
     }

@@ -3,6 +3,7 @@
 
 mod compose;
 mod docker;
+mod documentation;
 mod image;
 mod names;
 mod network;

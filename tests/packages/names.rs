@@ -40,7 +40,8 @@ fn keys_are_fetched(network: Network, server: &JwksServer, scheme: &str, options
     let Some(image) = image() else { return };
     let url = format!("{scheme}://{NAME}:{}/jwks", server.addr.port());
     let line = format!(
-        "docker run {options} -e MERCURE_PUBLISHER_JWKS_URL={url} -e MERCURE_ALLOW_ANONYMOUS=1 petasos"
+        "docker run {options} -e MERCURE_PUBLISHER_JWKS_URL={url} -e MERCURE_ALLOW_ANONYMOUS=1 \
+         petasos"
     );
     let container = image.docker(&line).start_in(network);
     wait_until(&format!("a request at {url}:\n{}", container.hub.log()), || server.requests() > 0);
@@ -53,9 +54,7 @@ fn a_name_is_found_in_the_file_of_hosts() {
     }
     let network = Network::new();
     let server = network.inside(|| JwksServer::start(Reply::keys(&[])));
-    let hosts = Directory::new("hosts");
-    let file = hosts.file("hosts", &format!("127.0.0.1 {NAME}\n"));
-    keys_are_fetched(network, &server, "http", &format!("-v {file}:/etc/hosts"));
+    keys_are_fetched(network, &server, "http", &format!("--add-host {NAME}:127.0.0.1"));
 }
 
 #[test]
@@ -64,7 +63,6 @@ fn a_name_is_asked_of_a_server_and_a_certificate_of_a_known_authority_is_good() 
         return;
     }
     let directory = Directory::new("names");
-    let resolver = directory.file("resolv.conf", "nameserver 127.0.0.1\n");
     let [certificate, key] = ["authority.pem", "key.pem"].map(|name| directory.file(name, ""));
     let made = std::process::Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
@@ -82,6 +80,5 @@ fn a_name_is_asked_of_a_server_and_a_certificate_of_a_known_authority_is_good() 
         JwksServer::start_tls(Reply::keys(&[]), &pem[0], &pem[1])
     });
     let authorities = format!("{certificate}:/etc/ssl/certs/ca-certificates.crt");
-    let options = format!("-v {resolver}:/etc/resolv.conf -v {authorities}");
-    keys_are_fetched(network, &server, "https", &options);
+    keys_are_fetched(network, &server, "https", &format!("--dns 127.0.0.1 -v {authorities}"));
 }

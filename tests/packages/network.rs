@@ -14,8 +14,10 @@ use crate::common::{process::wait_until, proxy::copy, tools::Running};
 pub(super) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 17, 0, 2));
 
 /// What is done in it first.
-const SET_UP: &str = "ip link set lo up && ip address add 172.17.0.2/32 dev lo && \
-                      echo $1 >/proc/sys/net/ipv4/ip_unprivileged_port_start && exec sleep infinity";
+const SET_UP: &str = "ip link set lo up && \
+                      ip address add 172.17.0.2/32 dev lo && \
+                      echo $1 >/proc/sys/net/ipv4/ip_unprivileged_port_start && \
+                      exec sleep infinity";
 
 pub(super) struct Network {
     holder: Running,
