@@ -59,7 +59,10 @@ pub(super) fn image() -> Option<Arc<Image>> {
 
 impl Image {
     fn build() -> Image {
-        let directory = Directory::new("image");
+        static BUILT: AtomicUsize = AtomicUsize::new(0);
+        // The last one may still be being removed.
+        let number = BUILT.fetch_add(1, Ordering::Relaxed);
+        let directory = Directory::new(&format!("image-{number}"));
         let image = Image { directory, containers: AtomicUsize::new(0) };
         // The first stage of the Dockerfile would compile the same, elsewhere.
         let mut build = image.buildah(&["build-using-dockerfile", "--isolation", "chroot"]);

@@ -178,7 +178,8 @@ fn https_is_refused_with_both_ways_to_it() {
             format!("docker run -p 443:443 {KEYS} -e MERCURE_LISTEN_ADDR=:443 {more} petasos");
         let told = image.docker(&line).run();
         assert_eq!(told.code, Some(1), "{told:?}");
-        let line = told.stderr.lines().find(|line| line.starts_with("petasos: ")).unwrap();
+        let line = told.stderr.lines().find(|line| line.starts_with("petasos: "));
+        let line = line.unwrap_or_else(|| panic!("{told:?}"));
         for part in ["MERCURE_LISTEN_ADDR: `:443`", "/etc/mercure/certs", "host name", "like :80"] {
             assert!(line.contains(part), "{part}: {line}");
         }
