@@ -198,7 +198,7 @@ fn probes_find_it_ready() {
     let directory = Directory::new("own-file");
     let file = directory.file(
         "Caddyfile",
-        "listen :80\nmercure {\n publisher_jwt your-publisher-secret\n anonymous\n}\n",
+        ":80 {\n mercure {\n publisher_jwt your-publisher-secret\n anonymous\n }\n}\n",
     );
     let check = strings(&image.config()["Healthcheck"]["Test"]);
     assert_eq!(check, ["CMD", "petasos", "healthcheck"]);
