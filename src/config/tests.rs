@@ -543,8 +543,9 @@ fn mistakes_in_files_get_a_line_each() {
         ),
         (
             "localhost {\n mercure {\n }\n}",
-            "hub.conf:1: listen: `localhost` asks for HTTPS, which is not built yet; for plain \
-             HTTP write it like :80, http://host or host:8080",
+            "hub.conf:1: listen: `localhost` asks for HTTPS, which is not built yet, neither with \
+             a certificate in /etc/mercure/certs nor with one that the hub gets for a host name: \
+             let a proxy end TLS, and for plain HTTP write it like :80, http://host or host:8080",
         ),
         (
             "{\n admin off\n storage redis\n}\n:80 {\n tls internal\n mercure {\n heartbeet 1s\n\
