@@ -2,7 +2,7 @@
 
 use crate::{
     common::{
-        client::{Answer, Connection, request},
+        client::{Answer, Connection, publication, request},
         hub::{AUDIENCE, Driver, ISSUER, Output, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
         tokens,
     },
@@ -62,7 +62,7 @@ fn the_command_line_explains_by_the_settings() {
 }
 
 fn a_hub_that_runs_explains_to_its_operator_only(driver: Driver) {
-    let hub = Setup::new(driver).start();
+    let hub = Setup::new(driver).directive("log_level debug").start();
     let post = |body: &str, fields: &str| -> Answer {
         let len = body.len();
         let head = format!("POST /token/explain HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n");
@@ -93,6 +93,18 @@ fn a_hub_that_runs_explains_to_its_operator_only(driver: Driver) {
     }
     assert_eq!(connection.answer().status, 200);
     assert_eq!(connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").answer().status, 200);
+    // Who looks for the cause finds every rule in the log.
+    let mut claims = tokens::claims("publish", &["a"]);
+    claims["exp"] = 1.into();
+    claims["aud"] = "https://other.example/".into();
+    let bad = tokens::sign(&claims, PUBLISHER_KEY);
+    request(hub.addr, &publication(&bad, &[("topic", "a"), ("data", "x")]));
+    for reason in ["expired ", "aud is `https://other.example/`, this hub is"] {
+        hub.wait_for_log(reason);
+    }
+    let told = hub.log().matches("a rule that a refused token breaks").count();
+    assert_eq!(told, 2, "{}", hub.log());
+    assert!(!hub.log().contains(&bad));
     // Not for the public.
     let head = "POST /token/explain HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(request(hub.addr, head).status, 404);

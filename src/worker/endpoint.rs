@@ -11,6 +11,7 @@ use crate::{
     auth::{
         Role,
         access::Access,
+        authority::{Authority, Outcome, Rule},
         bearer,
         challenge::Challenge,
         error::TokenError,
@@ -123,6 +124,18 @@ pub(crate) struct Endpoint {
     nothing: Arc<MatcherSet>,
     /// Refused origins that were logged, as they are shown.
     refused_origins: HashSet<String>,
+}
+
+/// Tells who looks for the cause of every rule that a refused token breaks, not of the first alone.
+fn explain(authority: &Authority, credentials: &[u8], audience: &str, now: UnixTime) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let text = String::from_utf8_lossy(credentials);
+        let explanation = authority.explain(&text, &[audience.to_owned()], now);
+        let broken = explanation.rules.iter().filter(|rule| rule.outcome == Outcome::Broken);
+        for Rule { name, text, .. } in broken {
+            tracing::debug!(rule = name, reason = text, "a rule that a refused token breaks");
+        }
+    }
 }
 
 /// Refused origins that are logged; origins are chosen by clients, who must not fill the log.
@@ -341,6 +354,7 @@ impl Endpoint {
             // Keys that came between the two looks.
             let is_outdated = authority.generation() != settings.keyring.authority().generation();
             if error.outdated_sets().is_empty() || !is_outdated {
+                explain(&authority, credentials, &audience, now);
                 return Err(self.refuse_token(&error, role, error.challenge(), head).into());
             }
         }
