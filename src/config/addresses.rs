@@ -53,7 +53,8 @@ pub(super) fn parse_listen<'a>(
 fn parse_unix(text: &str) -> Option<Result<UnixAddress, String>> {
     let path = text.strip_prefix("unix:").or(text.strip_prefix("unix/"))?;
     // A host may be called unix.
-    if path.bytes().all(|byte| byte.is_ascii_digit()) && text.starts_with("unix:") {
+    let is_port = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_digit());
+    if is_port && text.starts_with("unix:") {
         return None;
     }
     let (path, mode) = match path.rsplit_once('|') {

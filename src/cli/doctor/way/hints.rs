@@ -36,7 +36,8 @@ pub(super) const DISCOVERY: Hint = Hint {
 };
 
 pub(super) const HOST: Hint = Hint {
-    nginx: "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;",
+    nginx: "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme; (which \
+            the hub believes of --trusted-proxies)",
     haproxy: "no `http-request set-header host`; http-request set-header x-forwarded-proto https \
               if { ssl_fc }",
     caddy: "no `header_up Host`",
@@ -45,7 +46,7 @@ pub(super) const HOST: Hint = Hint {
 pub(super) const BUFFERING: Hint = Hint {
     nginx: "proxy_buffering off; (and no proxy_ignore_headers X-Accel-Buffering)",
     haproxy: "option http-no-delay",
-    caddy: "reverse_proxy … { flush_interval -1 }",
+    caddy: "no `response_buffers` and no `buffer_responses` in reverse_proxy",
 };
 
 pub(super) const COMPRESSION: Hint = Hint {
