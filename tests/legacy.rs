@@ -238,6 +238,21 @@ fn nobody_is_anonymous_by_a_bad_token(driver: Driver) {
     }
     assert_eq!(status("GET", "topic=a&authorization", ""), 400);
     assert_eq!(status("GET", "topic=a", "Authorization:\r\n"), 400);
+    // What may be a token in the URL counts before the cookie, whatever it is.
+    for (query, expected) in [("x=y", 200), ("authorization=%FF", 400), ("%FF=y", 400)] {
+        let (host, form) = (hub.addr, "topic=a&data=x");
+        let answer = request(
+            host,
+            &format!(
+                "POST /.well-known/mercure?{query} HTTP/1.1\r\nHost: {host}\r\n\
+                 Origin: http://{host}\r\nCookie: mercureAuthorization={TUTORIAL}\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\n\
+                 Content-Length: {}\r\n\r\n{form}",
+                form.len()
+            ),
+        );
+        assert_eq!(answer.status, expected, "{query}: {}", answer.body);
+    }
     // A token behind it counts.
     let mut stream = Stream::open(hub.addr, "topic=a", &(new("") + &old(&good)));
     publish(hub.addr, TUTORIAL, &[("topic", "a"), ("data", "secret"), ("private", "on")]);

@@ -371,13 +371,18 @@ impl Endpoint {
         let Some(query) = head.query().filter(|_| self.settings.legacy.is_some()) else {
             return Ok(None);
         };
-        let tokens = form::pairs(query).filter_map(Result::ok);
-        let mut tokens = tokens.filter(|(name, _)| name == legacy::AUTHORIZATION);
-        match (tokens.next(), tokens.next()) {
-            (None, _) => Ok(None),
-            (Some((_, token)), None) => Ok(Some(token.into_owned().into_bytes())),
-            (Some(_), Some(_)) => Err("several authorization parameters"),
+        let mut found = None;
+        for pair in form::pairs(query) {
+            // It may be one: then nothing else counts in its place.
+            let (name, token) = pair.map_err(|_| "a parameter of the URL is not UTF-8")?;
+            if name == legacy::AUTHORIZATION {
+                let token = token.into_owned().into_bytes();
+                if found.replace(token).is_some() {
+                    return Err("several authorization parameters");
+                }
+            }
         }
+        Ok(found)
     }
 
     /// The answer to a request that does not wait.
