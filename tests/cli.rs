@@ -21,6 +21,7 @@ on_both_drivers!(
     dev_prints_commands_that_work,
     token_publish_subscribe,
     tokens_say_what_was_asked_for,
+    tokens_of_0_x_are_made_too,
     patterns_grant_and_select,
     subscribe_comes_back_where_it_was,
     commands_explain_refusals,
@@ -145,6 +146,26 @@ fn tokens_say_what_was_asked_for(driver: Driver) {
         let sent = crate::common::client::publication(token.trim_end(), &[("topic", "a")]);
         assert_eq!(request(hub.addr, &sent).status, status, "{args:?}");
     }
+}
+
+fn tokens_of_0_x_are_made_too(driver: Driver) {
+    let keys_only = Setup::bare()
+        .env("PETASOS_DRIVER", driver.name())
+        .env("MERCURE_JWT_KEY", PUBLISHER_KEY)
+        .env("MERCURE_ALLOW_ANONYMOUS", "1");
+    let hub = keys_only.start();
+    let args = ["token", "--key", PUBLISHER_KEY, "--legacy", "--publish", "/b/{id}", "c"];
+    let token = petasos(&args).run().ok();
+    for (topic, status) in [("/b/1", 200), ("c", 200), ("/x/1", 403)] {
+        let sent = crate::common::client::publication(token.trim_end(), &[("topic", topic)]);
+        assert_eq!(request(hub.addr, &sent).status, status, "{topic}");
+    }
+    // Not for those who want today's.
+    let strict = Setup::new(driver).start();
+    let sent = crate::common::client::publication(token.trim_end(), &[("topic", "c")]);
+    assert_eq!(request(strict.addr, &sent).status, 401);
+    let both = petasos(&["token", "--key", "k", "--legacy", "--publish-urlpattern", "/x"]).run();
+    assert!(both.stderr.contains("cannot be used with"), "{both:?}");
 }
 
 fn patterns_grant_and_select(driver: Driver) {

@@ -1,5 +1,7 @@
 //! Why a token passes or fails: from the command line, and from a hub that runs.
 
+use base64::Engine;
+
 use crate::{
     common::{
         client::{Answer, Connection, publication, request},
@@ -59,6 +61,29 @@ fn the_command_line_explains_by_the_settings() {
     let told = Setup::bare().arg("token").arg("explain").arg("x").run();
     assert_eq!(told.code, Some(1));
     assert!(told.stderr.contains("no key for publishers"), "{told:?}");
+}
+
+/// What the documentation shows is what is printed.
+#[test]
+fn the_sample_is_true() {
+    let (_, sample) = include_str!("../docs/tokens.md").split_once("```text\n").unwrap();
+    let (sample, _) = sample.split_once("```").unwrap();
+    let secret = "a secret of at least 32 bytes, please";
+    let mut claims = tokens::claims("publish", &["a"]);
+    claims["iss"] = "https://example.com".into();
+    claims["exp"] = (tokens::now() as u64 - 12).into();
+    let token = tokens::sign(&claims, secret);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(secret);
+    let told = explain(&token)
+        .env("MERCURE_PUBLISHER_JWT_KEY", &encoded)
+        .env("MERCURE_TRUSTED_ISSUERS", "https://example.com")
+        .run();
+    let without_digits =
+        |line: &str| line.split(|c: char| c.is_ascii_digit()).collect::<Vec<_>>().concat();
+    let printed: Vec<_> = told.stdout.lines().map(without_digits).collect();
+    for line in sample.lines() {
+        assert!(printed.contains(&without_digits(line)), "{line}\n{}", told.stdout);
+    }
 }
 
 fn a_hub_that_runs_explains_to_its_operator_only(driver: Driver) {

@@ -44,7 +44,7 @@ fn block(language: &str, text: &str) -> String {
 fn no_block_is_without_a_test() {
     let mut counts = BTreeMap::new();
     blocks().for_each(|(language, _)| *counts.entry(language).or_insert(0) += 1);
-    let tested = [("conf", 2), ("http", 1), ("json", 1), ("sh", 5)].into_iter();
+    let tested = [("conf", 2), ("http", 1), ("json", 1), ("sh", 5), ("text", 1)].into_iter();
     let samples = [("go", 1), ("java", 1), ("js", 2), ("php", 1), ("python", 1)];
     assert_eq!(counts, tested.chain(samples).collect());
 }

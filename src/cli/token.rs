@@ -11,7 +11,7 @@ use super::{Application, Failure, Surroundings, URL_DEFAULT, explain, matchers};
 use crate::{
     auth::{
         key::{Algorithm, SigningKey},
-        mint::{self, MintedGrant, sign},
+        mint::{self, MintedGrant, MintedTopic, sign},
     },
     client::Matcher,
     config::{DEV_ISSUER, Secret, parse_algorithm, parse_duration},
@@ -22,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   petasos token --key @key --publish https://example.com/books/1
   petasos token --key @key --subscribe-urlpattern 'https://example.com/users/42/*'
+  petasos token --key @key --legacy --publish '*' --subscribe 'https://example.com/users/{id}'
   petasos token --key @private.pem --alg ES256 --kid 2026-11 --iss https://example.com \\
     --aud https://hub.example.com/.well-known/mercure \\
     --subscribe '*' --payload '{\"user\":\"alice\"}' --ttl 10m";
@@ -65,6 +66,16 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("All access, with issuer and audience of a `petasos --dev` hub"),
         )
+        .arg(
+            Arg::new("legacy")
+                .long("legacy")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["publish-urlpattern", "subscribe-urlpattern"])
+                .help(
+                    "A token of 0.x, with a claim `mercure`: topics may be URI templates, and iss \
+                     and aud may be left out",
+                ),
+        )
 }
 
 /// What a token says.
@@ -80,6 +91,8 @@ pub(super) struct Claims {
     pub(super) payload: Option<Map<String, Value>>,
     /// `None`: for ever.
     pub(super) life: Option<Duration>,
+    /// As clients of 0.x have them.
+    pub(super) legacy: bool,
 }
 
 pub(super) fn token(
@@ -140,6 +153,7 @@ fn read(matches: &ArgMatches) -> Result<Claims, Failure> {
         subscribe: granted("subscribe")?,
         payload: text("payload").map(|text| payload(&text)).transpose()?,
         life: Some(life?).filter(|life| !life.is_zero()),
+        legacy: matches.get_flag("legacy"),
     };
     if matches.get_flag("dev") {
         claims.issuer.get_or_insert_with(|| DEV_ISSUER.to_owned());
@@ -175,14 +189,16 @@ pub(super) fn mint(claims: &Claims, key: &Secret, algorithm: Algorithm) -> Resul
     getrandom::fill(&mut random)
         .map_err(|error| format!("the system gives no random numbers: {error}"))?;
     let key = SigningKey::from_text(key.expose(), algorithm).map_err(|error| error.to_string())?;
-    let mut header = json!({ "alg": algorithm.name(), "typ": "at+jwt" });
+    let typ = if claims.legacy { "JWT" } else { "at+jwt" };
+    let mut header = json!({ "alg": algorithm.name(), "typ": typ });
     if let Some(kid) = &claims.kid {
         header["kid"] = kid.as_str().into();
     }
     Ok(sign(&header, &body(claims, now.as_secs(), u128::from_be_bytes(random)), &key))
 }
 
-/// The claims of draft-08 #authorization and RFC 9068 §2.2, as far as they are known.
+/// The claims of draft-08 #authorization and RFC 9068 §2.2, as far as they are known; or of
+/// draft-07 #authorization.
 fn body(claims: &Claims, now: u64, random: u128) -> Value {
     let subject = claims.subject.as_deref().unwrap_or("petasos");
     let mut body = json!({
@@ -201,6 +217,17 @@ fn body(claims: &Claims, now: u64, random: u128) -> Value {
     set("exp", claims.life.map(|life| now.saturating_add(life.as_secs()).into()));
     let [publish, subscribe] = [&claims.publish, &claims.subscribe]
         .map(|matchers| matchers.iter().map(Matcher::minted).collect::<Vec<_>>());
+    if claims.legacy {
+        let texts = |topics: &[MintedTopic<'_>]| -> Value {
+            topics.iter().map(|topic| topic.text).collect()
+        };
+        let mut claim = json!({ "publish": texts(&publish), "subscribe": texts(&subscribe) });
+        if let Some(payload) = &claims.payload {
+            claim["payload"] = Value::Object(payload.clone());
+        }
+        set("mercure", Some(claim));
+        return body;
+    }
     let grants = [
         MintedGrant { publish: true, subscribe: false, topics: &publish, payload: None },
         MintedGrant {
@@ -245,6 +272,18 @@ mod tests {
                 ],
             })
         );
+        let legacy = Claims {
+            publish: vec![Matcher::Any],
+            subscribe: vec!["/b/{id}".into()],
+            payload: json!({"x": 1}).as_object().cloned(),
+            legacy: true,
+            ..Claims::default()
+        };
+        assert_eq!(
+            body(&legacy, 1000, 0)["mercure"],
+            json!({"publish": ["*"], "subscribe": ["/b/{id}"], "payload": {"x": 1}})
+        );
+        assert_eq!(body(&legacy, 1000, 0).get("authorization_details"), None);
         let bare = body(&Claims::default(), 1000, u128::MAX);
         assert_eq!(bare["jti"], "urn:uuid:ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert!(bare.get("exp").is_none() && bare.get("iss").is_none());
