@@ -98,7 +98,9 @@ fn reload(running: &mut Running, loaded: &mut Loaded, again: Again<'_>, writing:
         return;
     }
     writing.set_level(config.logging.level);
-    new.notices.iter().for_each(super::notice);
+    if !changed.is_empty() {
+        new.notices.iter().for_each(super::notice);
+    }
     *loaded = new;
     if !needs_restart.is_empty() {
         tracing::warn!("a restart is needed for what has changed of: {}", needs_restart.join(", "));
