@@ -7,6 +7,7 @@ use crate::{
     common::{
         client::{Stream, publication, publish, refused, request},
         hub::{AUDIENCE, Driver, Hub, ISSUER, PUBLISHER_KEY, SUBSCRIBER_KEY, Setup},
+        process::wait_until,
         tokens,
         tools::Directory,
     },
@@ -64,7 +65,7 @@ impl Reloaded {
         self.hub.signal(signal);
         let times = self.times;
         let is_read = |log: &str| log.matches("settings were read again").count() == times;
-        crate::common::process::wait_until("the settings are read", || is_read(&self.hub.log()));
+        wait_until("the settings are read", || is_read(&self.hub.log()));
     }
 }
 
@@ -145,6 +146,17 @@ fn what_needs_a_restart_is_named_and_stays(driver: Driver) {
     let log = hub.hub.log();
     assert!(log.contains("a restart is needed for what has changed of: heartbeat"), "{log}");
     assert!(log.contains("changed without a restart: cors_origins, max_matchers"), "{log}");
+    // What is logged changes as well, both ways.
+    for (level, is_told) in [("debug", true), ("info", false)] {
+        hub.reload(&format!("{text}\nlog_level {level}"), libc::SIGHUP);
+        let count = |line: &str| hub.hub.log().matches(line).count();
+        let (rules, refusals) = ("a rule that a refused token breaks", "token refused");
+        let before = (count(rules), count(refusals));
+        assert_eq!(status(&hub.hub, OLD_KEY), 401);
+        // Lines are written in their order: the rules first.
+        wait_until("the refusal is logged", || count(refusals) > before.1);
+        assert_eq!(count(rules) > before.0, is_told, "{level}: {}", hub.hub.log());
+    }
     let page = request(hub.hub.admin(), "GET /config HTTP/1.1\r\nHost: a\r\n\r\n").body;
     assert!(page.contains("cors_origins https://app.example"), "{page}");
     assert!(page.contains("heartbeat 40s"), "{page}");

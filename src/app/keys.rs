@@ -55,7 +55,12 @@ impl Keepers {
                 SourceKind::Key(1) => "current".to_owned(),
                 SourceKind::Key(nth) => format!("current {nth}"),
                 SourceKind::Previous(_) => "previous".to_owned(),
-                SourceKind::Set(set) => self.sets[set.0].0.to_string(),
+                // One location may be there twice, for different algorithms.
+                SourceKind::Set(SetId(set)) => {
+                    let (location, algorithms) = &self.sets[set];
+                    let words = algorithms.iter().map(|algorithm| format!(" {algorithm}"));
+                    format!("{location}{}", words.collect::<String>())
+                }
             },
             accepted,
         };

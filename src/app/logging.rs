@@ -1,15 +1,20 @@
 //! Logs: written by a thread of their own, so that a full pipe never stalls a worker. When its
 //! queue is full, lines are dropped rather than waited for.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
 
-use tracing::level_filters::LevelFilter;
+use tracing::{Level, callsite};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    Registry,
+    filter::FilterFn,
     fmt::{self, format::FmtSpan},
     layer::SubscriberExt,
-    reload,
     util::SubscriberInitExt,
 };
 
@@ -21,14 +26,16 @@ const LINES_MAX: usize = 16 * 1024;
 /// The log while it is being written; what is dropped at the end writes what still waits.
 pub(super) struct Writing {
     _guard: WorkerGuard,
-    level: reload::Handle<LevelFilter, Registry>,
+    /// As a number of [`LogLevel`]: whoever logs reads it without a lock.
+    level: Arc<AtomicU8>,
 }
 
 impl Writing {
     /// The least severe lines that are written from now on.
     pub(super) fn set_level(&self, level: LogLevel) {
-        // An application that logs by itself has no such handle.
-        let _ = self.level.reload(filter(level));
+        self.level.store(level as u8, Ordering::Release);
+        // Each place that logs remembers whether its lines are wanted.
+        callsite::rebuild_interest_cache();
     }
 }
 
@@ -45,27 +52,34 @@ pub(super) fn start(logging: &Logging) -> Writing {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let (level, handle) = reload::Layer::new(filter(logging.level));
+    let level = Arc::new(AtomicU8::new(logging.level as u8));
+    let now = Arc::clone(&level);
+    let is_wanted =
+        FilterFn::new(move |metadata| number(*metadata.level()) <= now.load(Ordering::Acquire));
+    // Nothing is more talkative, ever.
+    let is_wanted = is_wanted.with_max_level_hint(Level::DEBUG);
     let lines = fmt::layer()
         .with_writer(writer)
         .with_target(false)
         .with_ansi(is_terminal)
         .with_span_events(FmtSpan::NONE);
-    let registry = tracing_subscriber::registry().with(level);
+    let registry = tracing_subscriber::registry().with(is_wanted);
     // An application that embeds the hub may log already: then its way of logging counts.
     let _ = if json {
         registry.with(lines.json().flatten_event(true)).try_init()
     } else {
         registry.with(lines).try_init()
     };
-    Writing { _guard: guard, level: handle }
+    Writing { _guard: guard, level }
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
+/// The number of the [`LogLevel`] that lines of this level belong to.
+fn number(level: Level) -> u8 {
     match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
+        Level::ERROR => LogLevel::Error as u8,
+        Level::WARN => LogLevel::Warn as u8,
+        Level::INFO => LogLevel::Info as u8,
+        Level::DEBUG => LogLevel::Debug as u8,
+        Level::TRACE => u8::MAX,
     }
 }

@@ -90,7 +90,7 @@ fn reload(running: &mut Running, loaded: &mut Loaded, again: Again<'_>, writing:
         }
     };
     let Reload { loaded: new, changed, needs_restart } = loaded.reload(new);
-    // Keys may lie in files that have changed though the settings have not.
+    // Also where nothing has changed: sets of keys are fetched at once.
     let mut config = new.config.clone();
     config.admin.settings = new.describe();
     if let Err(error) = running.reload(&config) {

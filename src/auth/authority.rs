@@ -296,9 +296,9 @@ impl Issuer {
         header: &Header,
         role: Role,
     ) -> Result<SourceId, TokenError> {
-        let (alg, kid) = (header.alg.clone(), header.kid.clone());
+        let Header { alg, kid, .. } = header;
         let keys = self.keys(role);
-        let algorithm = Algorithm::from_name(&alg);
+        let algorithm = Algorithm::from_name(alg);
         type Numbered<'k> = (SourceId, &'k Key);
         let is_named = |(_, key): &Numbered<'_>| kid.is_some() && key.kid() == kid.as_deref();
         let is_candidate = |(_, key): &Numbered<'_>| algorithm.is_some_and(|alg| key.allows(alg));
@@ -320,8 +320,9 @@ impl Issuer {
         }
         if let Some(kid) = kid
             && !keys.sets.is_empty()
-            && !keys.keys().any(|key| key.kid() == Some(&kid))
+            && !keys.keys().any(|key| key.kid() == Some(kid))
         {
+            let (kid, alg) = (kid.clone(), alg.clone());
             return Err(TokenError::UnknownKid { kid, alg, role, issuer, sets: keys.set_ids() });
         }
         match candidates.len() {
@@ -329,7 +330,7 @@ impl Issuer {
                 let mut allowed: Vec<Algorithm> = keys.keys().flat_map(Key::algorithms).collect();
                 allowed.sort_unstable();
                 allowed.dedup();
-                Err(TokenError::Algorithm { alg, role, allowed })
+                Err(TokenError::Algorithm { alg: alg.clone(), role, allowed })
             }
             of if of > CHECKS_MAX => {
                 Err(TokenError::TooManyKeys { role, issuer, tried: CHECKS_MAX, of })

@@ -11,11 +11,7 @@ const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// A key for this run only.
 pub(super) fn new_key() -> Result<Secret, String> {
-    let mut key = [0; 32];
-    match getrandom::fill(&mut key) {
-        Ok(()) => Ok(Secret::new(key)),
-        Err(error) => Err(format!("the system gives no random numbers: {error}")),
-    }
+    super::random::<32>().map(Secret::new)
 }
 
 /// The text for a hub with these settings.

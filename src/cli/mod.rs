@@ -110,6 +110,14 @@ impl Surroundings<'_> {
     }
 }
 
+/// What nobody can guess.
+fn random<const LEN: usize>() -> Result<[u8; LEN], String> {
+    let mut random = [0; LEN];
+    getrandom::fill(&mut random)
+        .map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    Ok(random)
+}
+
 /// Why a command did not do what it was told to.
 #[derive(Debug)]
 enum Failure {

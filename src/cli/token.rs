@@ -185,9 +185,7 @@ fn payload(text: &str) -> Result<Map<String, Value>, Failure> {
 pub(super) fn mint(claims: &Claims, key: &Secret, algorithm: Algorithm) -> Result<String, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_err(|_| "the clock of this machine stands before 1970".to_owned())?;
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)
-        .map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    let random = super::random()?;
     let key = SigningKey::from_text(key.expose(), algorithm).map_err(|error| error.to_string())?;
     let typ = if claims.legacy { "JWT" } else { "at+jwt" };
     let mut header = json!({ "alg": algorithm.name(), "typ": typ });

@@ -98,21 +98,21 @@ impl Gatherer<'_> {
                 }
             }
         }
+        let source_of = |name| move |line| Source::VariableLine { name, line };
         if let Some(text) = value(reference::GLOBAL) {
-            let source = |line| Source::VariableLine { name: reference::GLOBAL, line };
+            let source = source_of(reference::GLOBAL);
             for directive in self.parse(text, &source).into_iter().flatten() {
                 self.global_option(directive, &source);
             }
         }
         if let Some(text) = value(reference::SITE) {
-            let source = |line| Source::VariableLine { name: reference::SITE, line };
+            let source = source_of(reference::SITE);
             let directives = self.parse(text, &source);
             let told = directives.map(caddyfile::read_site).unwrap_or_default();
             self.caddyfile(told, &source);
         }
         if let Some(text) = value(reference::EXTRA_DIRECTIVES) {
-            let source = |line| Source::VariableLine { name: reference::EXTRA_DIRECTIVES, line };
-            self.directives(text, &source);
+            self.directives(text, &source_of(reference::EXTRA_DIRECTIVES));
         }
         for name in sources.environment.keys().filter(|name| value(name).is_some()) {
             self.other_variable(name);
@@ -221,7 +221,9 @@ impl Gatherer<'_> {
     fn take(&mut self, directives: Vec<Directive>, source: &dyn Fn(usize) -> Source) {
         for directive in directives {
             if directive.name == "mercure" && directive.words.is_empty() {
-                self.take(directive.block.unwrap_or_default(), source);
+                for inner in directive.block.into_iter().flatten() {
+                    self.directive(inner, source);
+                }
             } else {
                 self.directive(directive, source);
             }
@@ -237,7 +239,9 @@ impl Gatherer<'_> {
             self.site_addresses(addresses, source(addresses_line));
         }
         // Keys come from variables there, which may not be set.
-        self.take(hub.into_iter().filter_map(without_empty_keys).collect(), source);
+        for directive in hub.into_iter().filter_map(without_empty_keys) {
+            self.directive(directive, source);
+        }
         for (line, text) in idle {
             self.without_effect(source(line), text);
         }
@@ -379,7 +383,9 @@ fn unknown_directive(name: &str) -> String {
         .flat_map(|setting| std::iter::once(setting.name).chain(setting.aliases.iter().copied()))
         .chain(Place::Mercure.words().iter().map(|word| word.name))
         .chain(["mercure"]);
-    format!("unknown directive `{name}`{}", did_you_mean(nearest(&as_directive, known)))
+    // A known one stands where it cannot.
+    let nearest = nearest(&as_directive, known).filter(|known| *known != name);
+    format!("unknown directive `{name}`{}", did_you_mean(nearest))
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -499,6 +499,8 @@ fn mistakes_in_files_get_a_line_each() {
             "mercure {\n\n heartbeat 40\n}",
             "hub.conf:3: heartbeat: `40` is not a duration; write it like 40s, 1m30s or 500ms",
         ),
+        ("mercure {\n mercure {\n }\n}", "hub.conf:2: unknown directive `mercure`"),
+        (":80 {\n mercure {\n mercure {\n }\n}\n}", "hub.conf:3: unknown directive `mercure`"),
         ("heartbeat", "hub.conf:1: heartbeat: a value is missing"),
         ("heartbeat 1s 2s", "hub.conf:1: heartbeat: one value is possible, 2 are given"),
         ("anonymous {\n}", "hub.conf:1: anonymous: a block `{ … }` is not possible here"),

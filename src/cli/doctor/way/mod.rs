@@ -14,7 +14,7 @@ use clap::ArgMatches;
 
 use self::hints::Hint;
 use super::{
-    super::{Failure, Surroundings, explain, token::secret_key},
+    super::{Failure, Surroundings, explain, random, token::secret_key},
     report::{Finding, Report},
 };
 use crate::{
@@ -163,9 +163,7 @@ pub(super) fn check(
 }
 
 fn random_topic() -> Result<String, Failure> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)
-        .map_err(|error| Failure::Told(format!("the system gives no random numbers: {error}")))?;
+    let random = random().map_err(Failure::Told)?;
     Ok(random_urn(u128::from_be_bytes(random)))
 }
 
